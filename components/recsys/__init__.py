@@ -1,0 +1,1 @@
+"""The domain library: plain Python, no Kubeflow, no Kubernetes, no web framework."""

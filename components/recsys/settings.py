@@ -1,0 +1,282 @@
+"""Every knob of Everloop, typed, with its default, unit and reason; written once.
+
+>>> settings = load_settings("settings.yaml", overrides=["train.seed=7"])
+>>> settings.train.seed
+7
+
+The sections are the pipeline's parameters (one dict each), the JSON is one environment variable of the services,
+the JSON Schema (`Settings.model_json_schema()`) is the reference in the docs and the chart's schema.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.recsys.errors import InputError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Severity = Literal["stop", "warn", "off"]
+PATH_SEPARATOR = "."
+
+
+class Section(BaseModel):
+    """A group of knobs for one concern. Unknown names are refused, and the nearest known one is suggested."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Source(Section):
+    """How one kind of file (events, items or users) is read and mapped onto our columns."""
+
+    columns: dict[str, str] = Field(
+        default={}, description="Our column name -> the name in the file, e.g. {user_id: userId}. Same names need no entry."
+    )
+    format: Literal["auto", "csv", "tsv", "parquet", "jsonl", "delta"] = Field(
+        default="auto", description="auto goes by the file's name, gzip included, and by its first bytes."
+    )
+    separator: str | None = Field(default=None, description="Column separator of a text file; by default found from its header.")
+    list_separator: str = Field(
+        default="|", min_length=1, description="Between the parts of a list inside one cell, such as genres. MovieLens uses |."
+    )
+
+
+class EventSource(Source):
+    time_unit: Literal["auto", "s", "ms", "us", "ns", "iso"] = Field(
+        default="auto", description="auto tells seconds, milliseconds, micro- and nanoseconds apart by size, and ISO 8601 by shape."
+    )
+
+
+class DataSettings(Section):
+    """Where the data lies in the file and how it is cleaned. Every change that cleaning makes is counted in the report."""
+
+    events: EventSource = EventSource()
+    items: Source = Source()
+    users: Source = Source()
+    near_duplicate_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        description="Seconds within which a second equal event of one user on one item counts as a double click. 0: keep them.",
+    )
+    normalise_text: bool = Field(
+        default=True, description="Unicode NFC, outer blanks off, inner runs of blanks to one. Applied to ids and text attributes."
+    )
+    max_id_length: int = Field(default=256, ge=1, description="Characters; a longer id is a broken row, not a name.")
+
+
+class Check(Section):
+    """One check of the data gate."""
+
+    severity: Severity = Field(default="stop", description="stop ends the run, warn only tells, off does not look.")
+    threshold: float = Field(description="The limit; its unit is in the check's own description.")
+
+
+def _check(threshold: float, description: str, severity: Severity = "stop") -> Any:
+    return Field(default=Check(severity=severity, threshold=threshold), description=description)
+
+
+class QualitySettings(Section):
+    """The data gate before training. Shares are of the rows that arrived."""
+
+    missing: Check = _check(0.05, "Share of rows with a missing required value (they go to quarantine).")
+    invalid: Check = _check(0.05, "Share of rows whose time or value cannot be read, or whose id is broken (quarantined).")
+    duplicates: Check = _check(0.5, "Share of rows that repeat another exactly (dropped, counted). Re-exports repeat; half is a broken join.")
+    future: Check = _check(0.01, "Share of rows later than now plus one day (quarantined).")
+    ancient: Check = _check(0.01, "Share of rows before 1990-01-01 (quarantined): zero or wrong-unit times land in 1970.")
+    range: Check = _check(0.01, "Share of rows whose value is not finite or is 1,000 times the spread away from the middle (quarantined).")
+    referential: Check = _check(0.2, "Share of events on items that the items file, when given, does not know.")
+    volume: Check = _check(0.5, "Largest drop, as a share, of a batch's rows per day against the batches before it.")
+    min_events: Check = _check(100, "Fewest usable events.")
+    min_users: Check = _check(10, "Fewest users with usable events.")
+    min_items: Check = _check(5, "Fewest items with usable events.")
+    single_user: Check = _check(0.5, "Largest share of events from one user: a robot or a default id.")
+    single_item: Check = _check(0.5, "Largest share of events on one item: a default id.")
+    single_time: Check = _check(0.5, "Largest share of events at one instant: a load time written as the event time.")
+    id_collision: Check = _check(0.5, "Share of distinct user ids that are item ids as well, where that is no coincidence: swapped or copied columns.")
+    leakage: Check = _check(0.98, "Largest absolute correlation of an item attribute with the future popularity of the item.")
+    schema_drift: Check = _check(0, "Columns of the former batch that this batch lacks.")
+    encoding: Check = _check(0.01, "Share of ids or texts with replacement or control characters (a wrong encoding).")
+
+
+class PrepareSettings(Section):
+    """How events become training, validation and test parts."""
+
+    split: Literal["user_time", "global_time", "random"] = Field(
+        default="user_time",
+        description="user_time: the last events of each user are held out, as serving will see them. "
+        "global_time: one cut for all, for showing cold start. random: random inside each item (Microsoft Recommenders' protocol).",
+    )
+    test_share: Share = Field(default=0.2, description="Share of each user's events (or of all) that is held out for the test.")
+    validation_share: Share = Field(default=0.2, description="Share of what is left after the test, for choosing weights and settings.")
+    min_events_per_user: int = Field(default=1, ge=1, description="Users with fewer events are left out of evaluation, never out of serving.")
+    event_weights: dict[str, float] = Field(
+        default={}, description="Weight of each kind of event (default 1): {view: 1, booking: 5}. 0 leaves the kind out of training."
+    )
+    min_value: float | None = Field(
+        default=None, description="Events with a smaller value are no sign of liking and are left out. None: every event counts (the default protocol)."
+    )
+
+
+class TrainSettings(Section):
+    """What is trained. A model's own settings are described beside the model."""
+
+    candidates: tuple[str, ...] = Field(
+        default=("popularity", "item_knn", "content", "ease", "ials", "hybrid"),
+        min_length=1,
+        description="Models to train and compare side by side.",
+    )
+    models: dict[str, dict[str, Any]] = Field(default={}, description="Settings of a model: {ease: {l2: 500}}.")
+    seed: int = Field(default=42, ge=0, description="The one seed from which all randomness of a run is drawn.")
+    threads: int = Field(default=2, ge=1, description="BLAS threads: fixed, because sums in another order give other last digits and another digest.")
+    refit: bool = Field(
+        default=True,
+        description="Fit the winner once more on all events, the test part included, before release. The gate judged the same recipe without it.",
+    )
+
+
+class EvaluateSettings(Section):
+    """How candidates are compared. Rankings are always over the full catalogue, never over sampled negatives."""
+
+    k: int = Field(default=10, ge=1, le=1000, description="Length of the lists that are judged.")
+    cold_below: int = Field(default=5, ge=1, description="A user with fewer training events is cold.")
+    warm_from: int = Field(default=20, ge=1, description="A user with at least as many is warm; between the two, lukewarm.")
+    bootstrap: int = Field(default=1000, ge=100, description="Resamples for each 95 % interval.")
+    max_slices: int = Field(default=12, ge=1, description="Groups shown per user attribute; the rest are one group 'other'.")
+    min_slice_users: int = Field(default=30, ge=2, description="Groups with fewer users are shown but not judged.")
+    seed: int = Field(default=42, ge=0, description="Seed of the resampling.")
+
+
+class GateSettings(Section):
+    """When a challenger replaces the champion."""
+
+    metric: str = Field(default="ndcg", description="The metric that must not be beaten by the champion or the simple baselines.")
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        default=0.05, description="One-sided error rate: how often an equal model may be promoted by chance."
+    )
+    baselines: tuple[str, ...] = Field(
+        default=("popularity", "item_knn"),
+        description="Simple models that a champion must beat (beyond alpha). A baseline itself may be released only when nothing beats it.",
+    )
+    slice_margin: Share = Field(
+        default=0.1, description="Largest relative loss in any judged user group against the champion (non-inferiority, at alpha over the groups)."
+    )
+    min_coverage: Share = Field(default=0.05, description="Least share of the catalogue that the lists of all test users must show.")
+
+
+class ServingSettings(Section):
+    """The predictor."""
+
+    name: str = Field(default="everloop", description="The model's name in the URL: /v1/models/NAME:predict.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port; 0 takes a free one.")
+    max_body_bytes: int = Field(default=1_000_000, ge=1024, description="Larger request bodies are refused with 413.")
+    max_instances: int = Field(default=256, ge=1, description="Lists in one request; more are refused with 400.")
+    max_k: int = Field(default=1000, ge=1, description="Longest list; longer is refused with 400.")
+    max_history: int = Field(default=500, ge=1, description="Newest events of a user that count; older ones add nothing under the recency weight.")
+    history: str = Field(default="", description="URL of the online history; empty: an embedded SQLite file in the home.")
+    poll_seconds: float = Field(default=1.0, gt=0, description="How often the ledger is asked for a new champion.")
+    request_timeout_seconds: float = Field(default=10.0, gt=0, description="A client that sends its request slower than this is cut off.")
+    grace_seconds: float = Field(default=10.0, ge=0, description="At the end, requests in flight get this long.")
+
+
+class TrackingSettings(Section):
+    """Experiment tracking."""
+
+    uri: str = Field(default="", description="MLflow server; empty: a SQLite database in the home.")
+    experiment: str = Field(default="everloop", description="MLflow experiment.")
+    timeout_seconds: float = Field(default=20, gt=0, description="After this the run goes on untracked and says so.")
+
+
+class Settings(Section):
+    """All of it. `everloop run --set SECTION.NAME=VALUE`, or a YAML or JSON file with `--settings FILE`."""
+
+    data: DataSettings = DataSettings()
+    quality: QualitySettings = QualitySettings()
+    prepare: PrepareSettings = PrepareSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    gate: GateSettings = GateSettings()
+    serving: ServingSettings = ServingSettings()
+    tracking: TrackingSettings = TrackingSettings()
+
+
+def load_settings(file: str | Path | None = None, overrides: Iterable[str] = ()) -> Settings:
+    """Settings from a YAML or JSON file, then `section.name=value` overrides (values are YAML).
+
+    Raises InputError with the nearest known name for an unknown one.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            loaded = yaml.safe_load(Path(file).read_text())
+        except FileNotFoundError:
+            raise InputError(f"settings file {file} does not exist") from None
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+            raise InputError(f"settings file {file} cannot be read: {str(error).splitlines()[0]}") from None
+        if not isinstance(loaded, dict | None):
+            raise InputError(f"settings file {file} must hold sections (a mapping), not {type(loaded).__name__}")
+        values = loaded or {}
+    for override in overrides:
+        path, separator, text = override.partition("=")
+        if not separator:
+            raise InputError(f"--set {override}: write it as SECTION.NAME=VALUE")
+        _put(values, path.strip().split(PATH_SEPARATOR), yaml.safe_load(text), override)
+    return parse(Settings, _merge(Settings().model_dump(mode="json"), values))
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """So that one name of a section can be given without the others: {quality: {missing: {severity: warn}}}."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = base.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def parse(kind: type[Parsed], values: Mapping[str, Any], path: str = "") -> Parsed:
+    """`values` as a `kind`; a mistake becomes an InputError that names the setting and the nearest known name.
+
+    >>> parse(TrainSettings, {"sed": 7})
+    InputError: unknown setting 'sed'; did you mean 'seed'?
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_sentence(kind, error, path)) from None
+
+
+def _sentence(kind: type[BaseModel], error: ValidationError, path: str) -> str:
+    problem = error.errors()[0]
+    where = [str(part) for part in problem["loc"]]
+    name = PATH_SEPARATOR.join(([path] if path else []) + where)
+    if problem["type"] == "extra_forbidden":
+        known = _names(kind, where[:-1])
+        near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else "known are " + ", ".join(sorted(known))
+        return f"unknown setting '{name}'; {hint}"
+    given = json.dumps(problem["input"], default=str)
+    return f"setting '{name}': {problem['msg'][0].lower()}{problem['msg'][1:]}, not {given[:80]}"
+
+
+def _names(kind: type[BaseModel], where: list[str]) -> list[str]:
+    for part in where:
+        field = kind.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        kind = field.annotation
+    return list(kind.model_fields)
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any, override: str) -> None:
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise InputError(f"--set {override}: {part} is not a section")
+    values[path[-1]] = value

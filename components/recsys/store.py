@@ -1,0 +1,206 @@
+"""Bytes under keys, in a folder or in object storage, chosen by the URL's scheme.
+
+>>> store = open_store("file:///tmp/home")          # or s3://bucket/prefix, or a plain path
+>>> store.create("ledger/0000000001.json", b"{}")   # put-if-absent: True once, False ever after
+True
+
+S3 takes its endpoint and keys from the environment, as boto3 does (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...).
+"""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from components.recsys.errors import InputError, NotFound, StoreError
+
+
+class Store(Protocol):
+    """Keys are relative, with `/` between their parts. Every method raises StoreError when the store itself fails."""
+
+    url: str
+
+    def read(self, key: str) -> bytes:
+        """The bytes under a key. Raises NotFound."""
+
+    def write(self, key: str, data: bytes) -> None:
+        """Put bytes under a key, whole or not at all, in place of what was there."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Put bytes under a key unless something is there. Of two writers at once exactly one gets True."""
+
+    def list(self, prefix: str = "") -> list[str]:
+        """All keys under a folder-like prefix, sorted."""
+
+    def delete(self, key: str) -> None:
+        """Remove a key; no error when it is not there."""
+
+
+class FolderStore:
+    """A folder. Writes go to a temporary name first and are then renamed or linked, so no reader sees half a file."""
+
+    def __init__(self, url: str) -> None:
+        self.root = Path(unquote(urlsplit(url).path) if url.startswith("file:") else url).expanduser().absolute()
+        self.url = str(self.root)
+
+    def read(self, key: str) -> bytes:
+        with told_as_store_error(self.url):
+            try:
+                return (self.root / key).read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise NotFound(f"{self.root / key} does not exist") from None
+
+    def write(self, key: str, data: bytes) -> None:
+        with told_as_store_error(self.url), self._written(key, data) as (temporary, target):
+            os.replace(temporary, target)
+
+    def create(self, key: str, data: bytes) -> bool:
+        with told_as_store_error(self.url), self._written(key, data) as (temporary, target):
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+        return True
+
+    def list(self, prefix: str = "") -> list[str]:
+        base = self.root / prefix
+        with told_as_store_error(self.url):
+            found = (path.relative_to(self.root).as_posix() for path in base.rglob("*") if path.is_file())
+            return sorted(key for key in found if not key.rpartition("/")[2].startswith(".tmp-"))
+
+    def delete(self, key: str) -> None:
+        with told_as_store_error(self.url):
+            (self.root / key).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _written(self, key: str, data: bytes) -> Iterator[tuple[str, Path]]:
+        target = self.root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp gives 0600, which other users of a shared home could not read
+            yield temporary, target
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)  # noqa: PTH108
+
+
+class S3Store:
+    """A prefix in a bucket. `create` relies on `If-None-Match: *` (AWS since 2024, SeaweedFS, MinIO, Ceph)."""
+
+    def __init__(self, url: str) -> None:
+        import boto3
+        from botocore.config import Config
+
+        parts = urlsplit(url)
+        self.url, self.bucket, self.prefix = url.rstrip("/"), parts.netloc, parts.path.strip("/")
+        if not self.bucket:
+            raise InputError(f"{url}: name a bucket, as in s3://bucket/prefix")
+        # Newer checksums than "when_required" are refused by many S3 servers that are not AWS.
+        config = Config(
+            retries={"max_attempts": 5, "mode": "standard"},
+            connect_timeout=5,
+            read_timeout=60,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path"},
+        )
+        self.client: Any = boto3.client("s3", config=config, region_name=os.environ.get("AWS_REGION", "us-east-1"))
+
+    def _key(self, key: str) -> str:
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+    def read(self, key: str) -> bytes:
+        with _s3_told(self.url, key):
+            return bytes(self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read())
+
+    def write(self, key: str, data: bytes) -> None:
+        with _s3_told(self.url, key):
+            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        from botocore.exceptions import ClientError
+
+        with _s3_told(self.url, key):
+            try:
+                self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
+                    return False
+                raise
+        return True
+
+    def list(self, prefix: str = "") -> list[str]:
+        under = self._key(prefix).rstrip("/")
+        under = under + "/" if under else ""
+        skip = len(self.prefix) + 1 if self.prefix else 0
+        with _s3_told(self.url, prefix):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=under)
+            return sorted(entry["Key"][skip:] for page in pages for entry in page.get("Contents", ()))
+
+    def delete(self, key: str) -> None:
+        with _s3_told(self.url, key):
+            self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+
+
+STORES: dict[str, type[FolderStore] | type[S3Store]] = {"": FolderStore, "file": FolderStore, "s3": S3Store}
+
+
+def open_store(url: str) -> Store:
+    """The store that a URL or a plain path names. Raises InputError for a scheme that is not known."""
+    scheme = urlsplit(url).scheme if "://" in url else ""
+    if scheme not in STORES:
+        raise InputError(f"{url}: no store for '{scheme}://'; known are {', '.join(f'{s}://' for s in STORES if s)} and plain paths")
+    return STORES[scheme](url)
+
+
+def storage_options(url: str) -> dict[str, str] | None:
+    """What deltalake needs beside the environment to reach the same place as `open_store`."""
+    if not url.startswith("s3://"):
+        return None
+    options = {"AWS_REGION": os.environ.get("AWS_REGION", "us-east-1"), "aws_conditional_put": "etag"}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        options["AWS_ENDPOINT_URL"] = endpoint
+        options["AWS_ALLOW_HTTP"] = str(endpoint.startswith("http://")).lower()
+    return options
+
+
+@contextlib.contextmanager
+def told_as_store_error(where: str) -> Iterator[None]:
+    """The operating system's errors as one sentence each."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(f"no space left under {where}: nothing was changed; free some and run again") from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreError(f"{where} cannot be written (read-only or not yours); choose another --home") from None
+        raise StoreError(f"{where}: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def _s3_told(where: str, key: str) -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in ("NoSuchKey", "404"):
+            raise NotFound(f"{where}/{key} does not exist") from None
+        if code == "NoSuchBucket":
+            raise StoreError(f"{where}: the bucket does not exist") from None
+        if code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"):
+            raise StoreError(f"{where}: access denied ({code}); check AWS_ACCESS_KEY_ID and the bucket's policy") from None
+        raise StoreError(f"{where}: {code or error}") from None
+    except BotoCoreError as error:
+        raise StoreError(f"{where}: {error}") from None

@@ -1,0 +1,1 @@
+"""Pipelines of steps, their compiler and the command line."""

@@ -1,0 +1,1 @@
+"""The online side: predictor, online history, fallback."""
