@@ -1,0 +1,19 @@
+"""The one image that steps run in, and the decorator that makes a function a step.
+
+>>> @step
+... def ingest(home: str) -> str:
+...     from components.recsys import lifecycle
+...     return lifecycle.ingest(home)
+
+A step's body is imports and one call: it runs unchanged in a pod of our image and in a subprocess of this environment
+(`install_kfp_package=False`: the image carries everything, nothing is installed at run time).
+"""
+
+import functools
+
+from kfp import dsl
+
+from components.recsys.version import VERSION
+
+IMAGE = f"everloop/steps:{VERSION}"
+step = functools.partial(dsl.component, base_image=IMAGE, install_kfp_package=False)

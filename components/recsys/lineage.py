@@ -1,0 +1,48 @@
+"""A lineage record beside every artifact, readable when every database is gone.
+
+>>> record(folder, "prepare", inputs={"events": sha256}, parameters={"prepare": {...}})
+>>> json.loads((folder / "lineage.json").read_text())["step"]
+'prepare'
+
+The record names what went in (by content hash), the step's parameters, the code that ran, and what came out (sha256 a file).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.recsys.errors import InputError
+from components.recsys.version import VERSION, source_digest
+
+FILE = "lineage.json"
+
+
+def record(folder: Path, step: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Write lineage.json into an artifact's folder, over all files in it. inputs: name -> content digest."""
+    files = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != FILE
+    }
+    entry = {
+        "step": step,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code": {"version": VERSION, "source_digest": source_digest()},
+        "inputs": dict(inputs),
+        "parameters": dict(parameters),
+        "files": files,
+        "digest": hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest(),
+    }
+    (folder / FILE).write_text(json.dumps(entry, indent=1, sort_keys=True, ensure_ascii=False))
+    return entry
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The record of an artifact's folder. Raises InputError when there is none."""
+    try:
+        return dict(json.loads((folder / FILE).read_text()))
+    except (OSError, ValueError):
+        raise InputError(f"{folder} has no readable {FILE}: it is not an artifact of Everloop") from None

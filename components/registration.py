@@ -1,0 +1,25 @@
+"""`register`: the release, its card and lineage, the ledger's line, the tracked experiment and the report."""
+
+from kfp import dsl
+
+from components.image import step
+
+
+@step
+def register(
+    home: str,
+    run: str,
+    version: dict,
+    settings: dict,
+    tracking: dict,
+    quality: dsl.Input[dsl.Dataset],
+    split: dsl.Input[dsl.Dataset],
+    evaluation: dsl.Input[dsl.Dataset],
+    challenger: dsl.Input[dsl.Model],
+    verdict: dsl.Input[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
+) -> str:
+    from components.recsys import lifecycle
+
+    parts = lifecycle.Parts(quality.path, split.path, evaluation.path, challenger.path, verdict.path)
+    return lifecycle.register(home, run, version, settings, tracking, parts, report.path)

@@ -1,0 +1,12 @@
+"""`train`: one candidate, fitted on everything before the test part."""
+
+from kfp import dsl
+
+from components.image import step
+
+
+@step
+def train(candidate: str, train: dict, split: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model]):
+    from components.recsys import lifecycle
+
+    lifecycle.train(candidate, train, split.path, model.path)

@@ -1,0 +1,70 @@
+"""The training pipeline: events in, release out.
+
+ingest -> validate -> prepare -> train (candidates side by side) -> evaluate -> gate -> register
+
+>>> everloop compile            # writes manifests/pipelines/
+>>> everloop run                # runs this very definition on one machine
+>>> everloop submit             # runs it on Kubeflow
+"""
+
+from kfp import dsl
+
+from components.evaluation import evaluate as evaluate_step
+from components.gating import gate as gate_step
+from components.ingestion import ingest as ingest_step
+from components.preparation import prepare as prepare_step
+from components.registration import register as register_step
+from components.recsys.settings import Settings
+from components.training import train as train_step
+from components.validation import validate as validate_step
+
+NAME = "everloop-training"
+DEFAULTS = Settings().model_dump(mode="json", exclude_none=True)  # a pipeline parameter cannot hold null
+PARALLELISM = 2  # candidates at once: two cores on a laptop, and a small cluster is not flooded
+
+
+@dsl.pipeline(name=NAME, description="Events in, release out: ingest, validate, prepare, train, evaluate, gate, register.")
+def training(
+    home: str,
+    sources: dict,
+    data: dict = DEFAULTS["data"],
+    quality: dict = DEFAULTS["quality"],
+    prepare: dict = DEFAULTS["prepare"],
+    train: dict = DEFAULTS["train"],
+    evaluate: dict = DEFAULTS["evaluate"],
+    gate: dict = DEFAULTS["gate"],
+    tracking: dict = DEFAULTS["tracking"],
+) -> str:
+    # What reads or moves the world (tables, champion) is never answered from the cache; what computes is.
+    ingested = ingest_step(home=home, sources=sources, data=data).set_caching_options(False)
+    version = ingested.outputs["version"]
+    validated = validate_step(home=home, version=version, batch=ingested.outputs["batch"], quality=quality)
+    checked = validated.outputs["report"]
+    prepared = prepare_step(home=home, version=version, quality=checked, prepare=prepare, train=train)
+    split = prepared.outputs["split"]
+    with dsl.ParallelFor(prepared.outputs["Output"], name="train-candidates", parallelism=PARALLELISM) as candidate:
+        trained = train_step(candidate=candidate, train=train, split=split)
+    # One Collected for each consumer: the compiler rewrites the object when it first meets it.
+    evaluated = evaluate_step(evaluate=evaluate, split=split, models=dsl.Collected(trained.outputs["model"]))
+    evaluation = evaluated.outputs["evaluation"]
+    judged = gate_step(
+        home=home,
+        gate=gate,
+        evaluate=evaluate,
+        split=split,
+        models=dsl.Collected(trained.outputs["model"]),
+        evaluation=evaluation,
+    ).set_caching_options(False)
+    registered = register_step(
+        home=home,
+        run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        version=version,
+        settings={"data": data, "quality": quality, "prepare": prepare, "train": train, "evaluate": evaluate, "gate": gate},
+        tracking=tracking,
+        quality=checked,
+        split=split,
+        evaluation=evaluation,
+        challenger=judged.outputs["challenger"],
+        verdict=judged.outputs["verdict"],
+    ).set_caching_options(False)
+    return registered.outputs["Output"]
