@@ -15,6 +15,7 @@ digest; the seal covers PROVENANCE too, so no byte can be changed unseen. No pic
 import hashlib
 import io
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ from components.recsys.home import Home
 from components.recsys.models import MODELS
 from components.recsys.models.base import Model
 from components.recsys.settings import parse
-from components.recsys.store import Store, open_store
+from components.recsys.store import Store, open_store, told_as_store_error
 
 FORMAT = 1
 MANIFEST = "release.json"
@@ -97,13 +98,36 @@ def save(
     return digest
 
 
-def verify(store: Store, digest: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest and the files' bytes, each checked against the digest. Raises Refused when a byte differs, NotFound without it."""
-    manifest = read_manifest(store, digest)
+def save_folder(folder: Path, *arguments: Any) -> str:
+    """A release right in `folder` (no digest in its path), for one model by hand. Arguments as for `save`, without the store."""
+    with tempfile.TemporaryDirectory(dir=_made(folder).parent, prefix=".release-") as staged:
+        digest = save(open_store(staged), *arguments)
+        for file in sorted((Path(staged) / digest).iterdir(), key=lambda path: path.name == MANIFEST):
+            file.replace(folder / file.name)
+    return digest
+
+
+def load_folder(folder: Path) -> Release:
+    """A verified release from any folder that holds one, as KServe's storage initializer gives it."""
+    try:
+        digest = str(json.loads((folder / MANIFEST).read_bytes())["digest"])
+    except FileNotFoundError:
+        raise NotFound(f"{folder} holds no {MANIFEST}: it is no release") from None
+    except (ValueError, KeyError, TypeError):
+        raise Refused(f"{folder}/{MANIFEST} is not what was released, so it will not be loaded") from None
+    return load(open_store(str(folder)), digest, "")
+
+
+def verify(store: Store, digest: str, prefix: str | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest and the files' bytes, each checked against the digest. Raises Refused when a byte differs, NotFound without it.
+
+    prefix: the folder in the store, the digest by default.
+    """
+    manifest = read_manifest(store, digest, prefix)
     files = {}
     for name, expected in sorted(manifest["files"].items()):
         try:
-            data = store.read(f"{digest}/{name}")
+            data = store.read(_key(prefix, digest, name))
         except NotFound:
             raise Refused(f"release {digest[:SHORT]} lacks {name}: it is incomplete and will not be loaded") from None
         if hashlib.sha256(data).hexdigest() != expected:
@@ -112,10 +136,10 @@ def verify(store: Store, digest: str) -> tuple[dict[str, Any], dict[str, bytes]]
     return manifest, files
 
 
-def read_manifest(store: Store, digest: str) -> dict[str, Any]:
+def read_manifest(store: Store, digest: str, prefix: str | None = None) -> dict[str, Any]:
     """release.json, its seal and digest checked; the other files are not read."""
     try:
-        raw = store.read(f"{digest}/{MANIFEST}")
+        raw = store.read(_key(prefix, digest, MANIFEST))
     except NotFound:
         raise NotFound(f"there is no release {digest[:SHORT]}; see `everloop releases`") from None
     try:
@@ -130,11 +154,11 @@ def read_manifest(store: Store, digest: str) -> dict[str, Any]:
     return dict(manifest)
 
 
-def load(store: Store, digest: str) -> Release:
+def load(store: Store, digest: str, prefix: str | None = None) -> Release:
     """A verified release, ready to score."""
     from safetensors.numpy import load as tensors
 
-    manifest, files = verify(store, digest)
+    manifest, files = verify(store, digest, prefix)
     if manifest["model"] not in MODELS:
         raise Refused(f"release {digest[:SHORT]} holds a '{manifest['model']}', which this Everloop does not know")
     kind = MODELS[manifest["model"]]
@@ -170,6 +194,18 @@ def resolve(store: Store, prefix: str) -> str:
 def canonical(value: Any) -> bytes:
     """JSON with one spelling: sorted keys, no blanks, UTF-8, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _key(prefix: str | None, digest: str, name: str) -> str:
+    folder = digest if prefix is None else prefix
+    return f"{folder}/{name}" if folder else name
+
+
+def _made(folder: Path) -> Path:
+    folder = folder.absolute()
+    with told_as_store_error(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

@@ -1,0 +1,74 @@
+# People and CI call the same few commands; `make help` lists them.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+# uv reads its own variables; an index given to pip counts for both.
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+ifeq ($(strip $(UV_DEFAULT_INDEX)),)
+unexport UV_DEFAULT_INDEX
+endif
+TESTS ?= tests
+WORKERS ?= 2
+
+.PHONY: help run test test-cluster check fmt compile bench bench-serving bench-models setup setup-all constraints clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/uv:
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is needed; name another with make PYTHON=..."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+
+$(VENV)/.ready: $(BIN)/uv pyproject.toml constraints.txt
+	@echo "installing the quick environment into $(VENV) (1.1 GB) ..."
+	@$(UV) --editable .
+	@touch $@
+
+$(VENV)/.ready-all: $(VENV)/.ready
+	@echo "installing everything that tests need into $(VENV) (with torch, Spark, Evidently: 6 GB) ..."
+	@$(UV) --editable '.[all]'
+	@touch $@
+
+setup: $(VENV)/.ready ## the quick environment, as make run installs it
+
+setup-all: $(VENV)/.ready-all ## the environment of make test
+
+run: $(VENV)/.ready ## the whole pipeline once on MovieLens 100K: events in, release out
+	@$(BIN)/everloop run $(ARGS)
+
+test: $(VENV)/.ready-all ## all tests that need no cluster
+	@$(BIN)/python -m pytest $(TESTS) --ignore=tests/cluster -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-cluster: $(VENV)/.ready-all ## tests on the cluster that KUBECONFIG and KUBEFLOW_ENDPOINT point at
+	@$(BIN)/python -m pytest tests/cluster -rs $(ARGS)
+
+check: $(VENV)/.ready-all ## formatting, lint, types, architecture, golden files, workflow
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache >/dev/null || { $(BIN)/lint-imports --no-cache; exit 1; }
+	@$(BIN)/python -m pipelines.generated --check
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+fmt: $(VENV)/.ready-all ## format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+compile: $(VENV)/.ready ## write all generated files: pipeline manifests, settings reference
+	@$(BIN)/python -m pipelines.generated
+
+bench: bench-serving bench-models ## all benchmarks
+
+bench-serving: $(VENV)/.ready-all ## our server against kserve's and FastAPI's, in one run
+	@$(BIN)/python -m benchmarks.serving $(ARGS)
+
+bench-models: $(VENV)/.ready-all ## quality and speed of the models
+	@$(BIN)/python -m benchmarks.models $(ARGS)
+
+constraints: $(BIN)/uv ## resolve constraints.txt anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra all --upgrade pyproject.toml -o constraints.txt
+
+clean: ## remove what runs and builds leave
+	rm -rf .everloop build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,228 @@
+"""What each step of the pipeline does, as plain functions over folders: the same in a pod, a subprocess or a REPL.
+
+>>> version, batch = ingest("/data/home", {"events": ["events.csv"]}, {}, "/tmp/summary.md")
+
+Arguments are what a pipeline can carry: strings, dicts of settings, and the paths of artifacts. Every artifact is a folder
+with a lineage record beside its files.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+from components.recsys import evaluation as evaluations
+from components.recsys import events, lineage, quality, registration, splits
+from components.recsys import gate as gates
+from components.recsys import training as trainings
+from components.recsys.errors import Refused
+from components.recsys.frames import Catalogue
+from components.recsys.home import Home
+from components.recsys.ledger import Ledger
+from components.recsys.progress import reporting
+from components.recsys.release import judged_of, load, read_manifest, releases_of, save
+from components.recsys.settings import (
+    DataSettings,
+    EvaluateSettings,
+    GateSettings,
+    PrepareSettings,
+    QualitySettings,
+    TrackingSettings,
+    TrainSettings,
+    parse,
+)
+from components.recsys.store import open_store
+from components.recsys.version import VERSION
+
+Json = dict[str, Any]
+
+
+class Ingested(NamedTuple):
+    version: Json
+    batch: str
+
+
+class Judged(NamedTuple):
+    outcome: str
+    chosen: str
+
+
+class Parts(NamedTuple):
+    """Paths of the artifacts that a release is made from."""
+
+    quality: str
+    split: str
+    evaluation: str
+    challenger: str
+    verdict: str
+
+
+def ingest(home: str, sources: Mapping[str, Any], data: Json, summary: str) -> Ingested:
+    with reporting("ingest") as told:
+        done = events.ingest(Home(home), sources, parse(DataSettings, data, "data"), told)
+        lines = [f"# Ingested\n\nBatch `{done.batch}`: {done.added:,} events added.\n", "| what | rows |", "| - | -: |"]
+        lines += [f"| {name.replace('_', ' ')} | {count:,} |" for name, count in done.counts.items()]
+        _write(summary, "\n".join([*lines, "", *(f"- {message}" for message in done.messages)]))
+        return Ingested(done.data, done.batch)
+
+
+def validate(home: str, version: Json, batch: str, settings: Json, report: str, summary: str) -> None:
+    with reporting("validate") as told:
+        place = Home(home)
+        version = _whole(version)
+        found = quality.examine(place, version, batch, parse(QualitySettings, settings, "quality"))
+        folder = _folder(report)
+        _write_json(folder / "quality.json", found.to_dict())
+        lineage.record(folder, "validate", _data_inputs(version), {"quality": settings, "batch": batch})
+        _write(summary, quality.quality_markdown(found))
+        if not found.ok:
+            events.withdraw(place, batch, found.sentence)
+            registration.write_stopped_report(place, batch, found.to_dict())
+            raise Refused(found.sentence)
+        told(found.sentence)
+
+
+def prepare(home: str, version: Json, checked: str, settings: Json, train: Json, split: str) -> list[str]:
+    with reporting("prepare") as told:
+        place, version = Home(home), _whole(version)
+        wanted = parse(TrainSettings, train, "train")
+        items, users = events.read_items(place, version), events.read_users(place, version)
+        parts = splits.split(events.read_events(place, version), parse(PrepareSettings, settings, "prepare"), wanted.seed)
+        folder = _folder(split)
+        splits.save(parts, folder, items, users)
+        lineage.record(folder, "prepare", _data_inputs(version), {"prepare": settings, "seed": wanted.seed})
+        told(f"{parts.train.height:,} training, {parts.validation.height:,} validation, {parts.test.height:,} test events")
+        known = parts.train.select("user_id", "item_id")
+        kept, reasons = trainings.suitable(
+            wanted.candidates, known["user_id"].n_unique(), known["item_id"].n_unique(), known.height
+        )
+        for reason in reasons:
+            told(reason)
+        return list(kept)
+
+
+def train(candidate: str, settings: Json, split: str, model: str) -> None:
+    with reporting(f"train {candidate}") as told:
+        parts, items, _ = splits.load(Path(split))
+        fitted = trainings.fit_candidate(candidate, parse(TrainSettings, settings, "train"), parts, items, told)
+        folder = _folder(model)
+        made_from = lineage.read(Path(split))
+        content = {
+            "learnt": fitted.learnt,
+            "code_version": VERSION,
+            "made_from": made_from["digest"],
+            "seed": int(settings.get("seed", 42)),
+        }
+        digest = save(open_store(str(folder)), fitted.model, Catalogue.align(fitted.model.items, items), content, {})
+        _write_json(folder / "fit.json", {"candidate": candidate, "digest": digest, "learnt": fitted.learnt, "seconds": fitted.seconds})
+        lineage.record(folder, "train", {"split": made_from["digest"]}, {"candidate": candidate, "train": settings})
+        told(f"fitted in {fitted.seconds:.1f} s" + (f", learnt {fitted.learnt}" if fitted.learnt else ""))
+
+
+def evaluate(
+    settings: Json, split: str, models: Sequence[str], evaluation: str, summary: str, log_metric: Callable[[str, float], None]
+) -> None:
+    with reporting("evaluate") as told:
+        wanted = parse(EvaluateSettings, settings, "evaluate")
+        parts, items, users = splits.load(Path(split))
+        folder, done, digests = _folder(evaluation), {}, {}
+        for path in models:
+            name = _fit(path)["candidate"]
+            model = load(open_store(path), _fit(path)["digest"]).model
+            done[name] = evaluations.evaluate_model(name, model, parts, items, users, wanted)
+            done[name].save(folder / name)
+            digests[name] = lineage.read(Path(path))["digest"]
+            told(f"{name}: {done[name].headline()}")
+            for metric, value in done[name].metrics.items():
+                log_metric(f"{name}_{metric}", value["value"])
+        lineage.record(folder, "evaluate", {"split": lineage.read(Path(split))["digest"], **digests}, {"evaluate": settings})
+        _write(summary, evaluations.candidates_markdown(done))
+
+
+def gate(
+    home: str,
+    settings: Json,
+    evaluate: Json,
+    split: str,
+    models: Sequence[str],
+    evaluation: str,
+    challenger: str,
+    verdict: str,
+    summary: str,
+) -> Judged:
+    with reporting("gate") as told:
+        place = Home(home)
+        paths = {_fit(path)["candidate"]: path for path in models}
+        candidates = {name: evaluations.Evaluation.load(Path(evaluation) / name) for name in paths}
+        champion = Ledger(place).champion()
+        champion_evaluation, champion_judged = None, ""
+        if champion:
+            champion_judged = read_manifest(releases_of(place), champion)["judged"]
+            parts, items, users = splits.load(Path(split))
+            judged_model = load(judged_of(place), champion_judged).model
+            champion_evaluation = evaluations.evaluate_model(
+                "champion", judged_model, parts, items, users, parse(EvaluateSettings, evaluate, "evaluate")
+            )
+        same = {name for name, path in paths.items() if _fit(path)["digest"] == champion_judged}
+        decided = gates.decide(candidates, champion_evaluation, parse(GateSettings, settings, "gate"), same)
+        shutil.copytree(paths[decided.chosen], _folder(challenger), dirs_exist_ok=True)
+        folder = _folder(verdict)
+        _write_json(folder / "verdict.json", {**decided.to_dict(), "champion": champion})
+        if champion_evaluation is not None:
+            champion_evaluation.save(folder / "champion")
+        inputs = {"evaluation": lineage.read(Path(evaluation))["digest"], "champion": champion}
+        lineage.record(folder, "gate", inputs, {"gate": settings})
+        _write(summary, gates.verdict_markdown(decided))
+        for reason in decided.reasons:
+            told(reason)
+        return Judged(decided.outcome, decided.chosen)
+
+
+def register(home: str, run: str, version: Json, settings: Json, tracking: Json, parts: Parts, report: str) -> str:
+    with reporting("register") as told:
+        result = registration.register(
+            Home(home),
+            run,
+            _whole(version),
+            settings,
+            parse(TrackingSettings, tracking, "tracking"),
+            {name: Path(path) for name, path in parts._asdict().items()},
+            told,
+        )
+        _write(report, result.report)
+        return result.run
+
+
+def _fit(path: str) -> Json:
+    return dict(json.loads((Path(path) / "fit.json").read_text()))
+
+
+def _folder(path: str) -> Path:
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _write(path: str, text: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=str), encoding="utf-8")
+
+
+def _whole(version: Json) -> Json:
+    """Numbers inside a pipeline's dicts arrive as floats."""
+    return {
+        kind: {name: int(value) if isinstance(value, float) else value for name, value in part.items()} if part else None
+        for kind, part in version.items()
+    }
+
+
+def _data_inputs(version: Json) -> dict[str, str]:
+    return {kind: part["sha256"] for kind, part in version.items() if part}
+
+

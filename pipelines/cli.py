@@ -1,0 +1,70 @@
+"""`everloop`: the command line. Exit codes: 0 done, 1 the answer is no, 2 usage or unusable input, 3 the machine or a store failed.
+
+Progress goes to stderr; stdout carries the answer, with --json as one machine-readable object.
+"""
+
+import sys
+
+import click
+import typer
+
+from components.recsys.errors import EverloopError
+from components.recsys.version import VERSION
+from pipelines.commands import kubeflow, models, releases, run, serve
+from pipelines.console import say_error
+
+app = typer.Typer(
+    name="everloop",
+    help="Everloop keeps a recommender alive: an event log becomes a served recommender that looks after itself.",
+    epilog="Start with: everloop run   ·   then: everloop serve   ·   docs: docs/getting-started.md",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"everloop {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def everloop(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version and exit."),
+) -> None:
+    pass
+
+
+for commands in (run, models, serve, releases, kubeflow):
+    commands.add_to(app)
+
+
+def main() -> None:
+    """Run a command; every error that people can act on is one sentence, never a traceback."""
+    as_json = "--json" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except EverloopError as error:
+        say_error(str(error), as_json)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        if as_json:
+            say_error(error.format_message(), as_json)
+        else:
+            error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        say_error("stopped by you; nothing half-done stays behind, run again when you like", as_json)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as error:
+        say_error(f"{error.filename or 'the machine'}: {error.strerror or error}", as_json)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

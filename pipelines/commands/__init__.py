@@ -1,0 +1,1 @@
+"""The commands, a module each group; `add_to(app)` registers a module's commands."""

@@ -1,0 +1,170 @@
+"""`everloop run` and `everloop status`."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from components.recsys.datasets import movielens_100k
+from components.recsys.errors import InputError, StoreError
+from components.recsys.home import DEFAULT, Home
+from components.recsys.ledger import Ledger
+from components.recsys.release import SHORT
+from components.recsys.settings import Settings, load_settings
+from pipelines.console import (
+    HomeOption,
+    JsonOption,
+    SetOption,
+    SettingsOption,
+    answer,
+    err,
+    figure,
+    next_step,
+    out,
+    say,
+    table,
+)
+
+SHOWN = {"ndcg": "nDCG", "recall": "recall", "hit_rate": "hit rate", "map": "MAP", "mrr": "MRR", "coverage": "coverage"}
+EXAMPLES = """[bold]Examples[/]
+
+everloop run                                             [dim]MovieLens 100K, fetched on first use[/]
+
+everloop run --events clicks.csv --items products.csv    [dim]your own data[/]
+
+everloop run --events log.parquet --set data.events.columns.user_id=customer --set train.candidates='[popularity, ease]'
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog=EXAMPLES)(run)
+    app.command()(status)
+
+
+def run(
+    events: Annotated[list[str], typer.Option("--events", help="Events: CSV, TSV, Parquet, JSON Lines (gzip too) or a Delta table; may be repeated.")] = [],  # noqa: B006
+    items: Annotated[list[str], typer.Option("--items", help="What is known of the items.")] = [],  # noqa: B006
+    users: Annotated[list[str], typer.Option("--users", help="What is known of the users; for groups in the evaluation only.")] = [],  # noqa: B006
+    data: Annotated[str, typer.Option("--data", help="Instead of --events: ml-100k or travel (synthetic).")] = "",
+    serve: Annotated[bool, typer.Option("--serve", help="Go on to serve the champion.")] = False,
+    home: HomeOption = DEFAULT,
+    settings: SettingsOption = None,
+    set_: SetOption = [],  # noqa: B006
+    json: JsonOption = False,
+) -> int:
+    """Run the whole pipeline once: events in, release out."""
+    from pipelines.local import run_local
+
+    chosen = load_settings(settings, set_)
+    place = Home(home)
+    sources = _sources(place, events, items, users, data)
+    began = time.monotonic()
+    done = run_local(place, sources, chosen, _listener(began))
+    seconds = time.monotonic() - began
+    result = {**done.result, "cached": list(done.cached), "seconds": round(seconds, 1), "timings": done.timings}
+    if not answer(result, json):
+        _show(result, chosen, home)
+    if serve:
+        from pipelines.commands.serve import serve as serve_command
+
+        return serve_command(home=home, settings=settings, set_=set_)
+    return 1 if result["outcome"] == "rejected" else 0
+
+
+def _sources(home: Home, events: list[str], items: list[str], users: list[str], data: str) -> dict[str, list[str]]:
+    if events:
+        if data:
+            raise InputError("give either --events or --data, not both")
+        given = {"events": events, "items": items, "users": users}
+        return {kind: [_absolute(path) for path in paths] for kind, paths in given.items() if paths}
+    if items or users:
+        raise InputError("--items and --users go with --events: name the file of events too")
+    if data in ("", "ml-100k"):
+        try:
+            return {kind: [path] for kind, path in movielens_100k().items()}
+        except StoreError as error:
+            if data:
+                raise
+            say(f"{error}; using the synthetic travel world instead (labelled, not real data)")
+            data = "travel"
+    if data == "travel":
+        return _travel(home)
+    raise InputError(f"--data {data}: known are ml-100k and travel; for your own files use --events")
+
+
+def _travel(home: Home) -> dict[str, list[str]]:
+    from components.recsys.datasets import cache_folder
+    from components.recsys.simulator import write
+
+    return {kind: [str(path)] for kind, path in write(cache_folder() / "travel").items()}
+
+
+def _absolute(path: str) -> str:
+    from pathlib import Path
+
+    return path if "://" in path else str(Path(path).expanduser().absolute())
+
+
+def _listener(began: float) -> Any:
+    def tell(message: dict[str, Any]) -> None:
+        step, stamp = message["step"], f"{time.monotonic() - began:5.1f}s"
+        if message["event"] == "told":
+            err.print(f"[dim]{stamp}[/] [cyan]{step:<18}[/] {escape(message['text'])}")
+        elif message["event"] == "done":
+            err.print(f"[dim]{stamp}[/] [cyan]{step:<18}[/] [green]done[/] in {message['seconds']:.1f} s")
+
+    return tell
+
+
+def _show(result: dict[str, Any], settings: Settings, home: str) -> None:
+    if result["cached"]:
+        out.print(f"[bold]from the cache:[/] {', '.join(result['cached'])} (same data, same settings)")
+    ranked = sorted(result["candidates"].items(), key=lambda item: -(item[1]["metrics"]["ndcg"]["value"] or 0))
+    k = settings.evaluate.k
+    rows = [
+        [("→ " if name == result["chosen"] else "  ") + name, *(figure(candidate["metrics"].get(metric)) for metric in SHOWN)]
+        for name, candidate in ranked
+    ]
+    out.print(table(f"Candidates (at {k}, with 95 % intervals)", ["model", *SHOWN.values()], rows))
+    colour = {"promoted": "green", "unchanged": "cyan"}.get(result["outcome"], "yellow")
+    out.print(f"\n[bold]The gate's verdict:[/] [bold {colour}]{result['outcome']}[/]")
+    for reason in result["reasons"]:
+        out.print(f"  · {escape(reason)}")
+    out.print("\n[bold]Recommendations for three people[/]")
+    for sample in result["samples"]:
+        history = "; ".join(sample["history"][:3])
+        out.print(f"  [bold]{escape(sample['user'])}[/] [dim]{escape('who last chose ' + history) if history else 'without any history'}[/]")
+        for item in sample["items"]:
+            out.print(f"    {escape(item['title'])} [dim]({escape(item['reason'])})[/]")
+    if result["untracked"]:
+        out.print(f"\n[yellow]{escape(result['untracked'])}[/]")
+    out.print(f"\n[bold]release[/] {result['release']}")
+    out.print(f"[bold]report[/]  {result['report']}")
+    suffix = "" if home == DEFAULT else f" --home {home}"
+    next_step(f"everloop serve{suffix}   ·   everloop reproduce {result['release'][:SHORT]}{suffix}   ({result['seconds']:.0f} s)")
+
+
+def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
+    """Who serves now, since when and why, and what came last."""
+    place = Home(home)
+    entries = Ledger(place).entries()
+    move = next((entry for entry in reversed(entries) if entry.action in ("promote", "rollback")), None)
+    value = {
+        "home": place.url,
+        "champion": move.champion if move else "",
+        "since": move.time if move else "",
+        "reason": move.reason if move else "",
+        "decisions": len(entries),
+        "last": {"action": entries[-1].action, "release": entries[-1].release, "time": entries[-1].time} if entries else None,
+    }
+    if answer(value, json):
+        return 0
+    if move is None:
+        out.print(f"{place.url}: no champion yet")
+        next_step("everloop run")
+        return 0
+    out.print(f"[bold]champion[/] {move.champion[:SHORT]} since {move.time}\n[bold]why[/]      {escape(move.reason)}")
+    out.print(f"[bold]ledger[/]   {len(entries)} decisions, the last: {entries[-1].action} {entries[-1].release[:SHORT]} at {entries[-1].time}")
+    next_step("everloop releases   ·   everloop serve")
+    return 0

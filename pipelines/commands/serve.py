@@ -1,0 +1,32 @@
+"""`everloop serve`."""
+
+from typing import Annotated
+
+import typer
+
+from components.recsys.home import DEFAULT
+from components.recsys.settings import load_settings
+from pipelines.console import HomeOption, SetOption, SettingsOption, say
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        epilog="[bold]Examples[/]\n\neverloop serve\n\neverloop serve --port 9000 --set serving.poll_seconds=5\n\n"
+        "everloop serve --model-dir /mnt/models   [dim]one release, without a home (as KServe runs it)[/]"
+    )(serve)
+
+
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on (setting serving.host).")] = "",
+    port: Annotated[int | None, typer.Option("--port", help="Port; 0 takes a free one (setting serving.port).")] = None,
+    model_dir: Annotated[str, typer.Option("--model-dir", help="A release folder to serve, without home and ledger.")] = "",
+    home: HomeOption = DEFAULT,
+    settings: SettingsOption = None,
+    set_: SetOption = [],  # noqa: B006
+) -> int:
+    """Serve the champion over KServe's V1 and V2 protocols; new champions are taken over without a failed request."""
+    from serving.server import main
+
+    given = [f"serving.host={host}"] if host else []
+    given += [f"serving.port={port}"] if port is not None else []
+    return main(home, load_settings(settings, [*set_, *given]), model_dir=model_dir or None, told=say)

@@ -1,0 +1,62 @@
+"""How commands talk to people: progress and errors on stderr, answers on stdout.
+
+>>> answer({"digest": digest}, as_json=True)
+{"digest":"9f2c..."}
+"""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+HomeOption = Annotated[str, typer.Option("--home", envvar="EVERLOOP_HOME", help="Where tables, releases and the ledger lie: a folder or s3://bucket/prefix.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One machine-readable object on stdout.")]
+SettingsOption = Annotated[str | None, typer.Option("--settings", help="A YAML or JSON file of settings; see docs/settings.md.")]
+SetOption = Annotated[list[str], typer.Option("--set", help="One setting, as SECTION.NAME=VALUE; may be repeated.")]
+
+
+def answer(value: dict[str, Any], as_json: bool) -> bool:
+    """Print `value` as JSON when asked to; returns whether it did."""
+    if as_json:
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    return as_json
+
+
+def say(text: str) -> None:
+    err.print(text, markup=False)
+
+
+def next_step(text: str) -> None:
+    """What people most likely want to do now."""
+    out.print(f"[dim]next:[/] {text}")
+
+
+def say_error(text: str, as_json: bool) -> None:
+    if as_json:
+        answer({"error": text}, as_json)
+    err.print(f"[bold red]error:[/] {text}" if err.is_terminal else f"error: {text}", markup=err.is_terminal)
+
+
+def figure(value: dict[str, Any] | None, digits: int = 3) -> str:
+    """A metric with its 95 % interval: 0.241 [0.232, 0.250]."""
+    if not value or value.get("value") is None:
+        return "-"
+    text = f"{value['value']:.{digits}f}"
+    if value.get("low") is not None and value.get("high") is not None:
+        text += f" \\[{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+    return text
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for index, column in enumerate(columns):
+        made.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made

@@ -1,0 +1,40 @@
+"""All files that are generated from code: `make compile` writes them, `make check` compares them with what is committed.
+
+>>> python -m pipelines.generated --check
+"""
+
+import filecmp
+import sys
+import tempfile
+from pathlib import Path
+
+from pipelines.compile import compile_all
+from pipelines.reference import write_reference
+
+ROOT = Path(__file__).parents[1]
+
+
+def generate(root: Path) -> list[Path]:
+    """Write every generated file under `root`; returns them."""
+    return [*compile_all(root / "manifests" / "pipelines"), *write_reference(root / "docs" / "reference")]
+
+
+def main(check: bool) -> int:
+    if not check:
+        for path in generate(ROOT):
+            print(path.relative_to(ROOT))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        stale = [
+            path.relative_to(folder)
+            for path in generate(Path(folder))
+            if not (ROOT / path.relative_to(folder)).is_file()
+            or not filecmp.cmp(path, ROOT / path.relative_to(folder), shallow=False)
+        ]
+    for path in stale:
+        print(f"{path} is not what the code generates; run `make compile` and commit it", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))
