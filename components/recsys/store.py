@@ -180,7 +180,7 @@ def told_as_store_error(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StoreError(f"no space left under {where}: nothing was changed; free some and run again") from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(f"{where} cannot be written (read-only or not yours); choose another --home") from None

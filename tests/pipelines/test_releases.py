@@ -1,0 +1,104 @@
+"""What may serve, what serves and what served, from the command line."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from components.recsys.home import Home
+from components.recsys.ledger import Ledger
+from components.recsys.release import releases_of
+
+
+@pytest.fixture
+def two(finished, home: Path, everloop) -> tuple[Path, str, str]:
+    """A home with a second release promoted by hand after the first."""
+    done = everloop(
+        "run", *finished.sources, "--home", str(home), "--set", "train.candidates=[popularity, item_knn]", "--set", "evaluate.bootstrap=200", "--json"
+    )
+    assert done.code in (0, 1), done.err
+    second = done.json["release"]
+    first = finished.answer["release"]
+    assert second != first
+    if done.json["champion"] != second:
+        assert everloop("promote", second[:12], "--home", str(home), "--reason", "by a test").code == 0
+    return home, first, second
+
+
+def test_promote_and_rollback_move_the_champion_and_who_served_tells_it_exactly(two, everloop) -> None:
+    home, first, second = two
+    ledger = Ledger(Home(home))
+    assert ledger.champion() == second
+    back = everloop("rollback", "--home", str(home), "--reason", "clicks fell", "--json")
+    assert back.code == 0, back.err
+    assert back.json["champion"] == first
+    moves = [entry for entry in ledger.entries() if entry.action in ("promote", "rollback")]
+    expected = [(datetime.fromisoformat(move.time), move.champion) for move in moves]
+    for time, champion in expected:
+        served = everloop("who-served", "--at", time.isoformat(), "--user", "u1", "--home", str(home), "--json")
+        assert (served.code, served.json["release"]) == (0, champion)
+        earlier = everloop("who-served", "--at", (time - timedelta(microseconds=1)).isoformat(), "--home", str(home), "--json")
+        assert earlier.json["release"] != champion or time != expected[0][0]
+    before = everloop("who-served", "--at", (expected[0][0] - timedelta(days=1)).isoformat(), "--home", str(home), "--json")
+    assert (before.code, before.json["release"]) == (1, "")
+    assert everloop("rollback", "--home", str(home)).code == 1  # nothing further back
+
+
+def test_releases_lists_what_became_of_each(two, everloop) -> None:
+    home, first, second = two
+    listed = everloop("releases", "--home", str(home), "--json").json
+    assert listed["champion"] == second
+    statuses = {release["digest"]: release["status"] for release in listed["releases"]}
+    assert statuses == {first: "former", second: "champion"}
+    assert {"digest", "model", "created", "status", "metrics"} <= listed["releases"][0].keys()
+
+
+def test_a_damaged_release_is_listed_as_damaged_and_cannot_be_promoted(two, everloop) -> None:
+    home, first, _ = two
+    weights = Path(releases_of(Home(home)).url) / first / "weights.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+    refused = everloop("promote", first, "--home", str(home))
+    assert refused.code == 1
+    assert "will not be loaded" in refused.err
+    assert Ledger(Home(home)).champion() != first
+
+
+def test_a_ledger_changed_by_hand_is_noticed(home: Path, everloop) -> None:
+    entry = home / "ledger" / "0000000001.json"
+    changed = json.loads(entry.read_text()) | {"reason": "because I say so"}
+    entry.write_text(json.dumps(changed))
+    for command in ("status", "releases"):
+        done = everloop(command, "--home", str(home))
+        assert done.code == 1
+        assert "changed by hand" in done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        (["promote", "zz"], 2, "no digest"),
+        (["promote", "abcdef012345"], 2, "no release abcdef"),
+        (["rollback"], 1, "no former champion"),
+        (["reproduce", "abcdef012345"], 2, "no release abcdef"),
+        (["who-served", "--at", "yesterday"], 2, "2026-11-23T12:00:00Z"),
+        (["releases", "--nonsense"], 2, "No such option"),
+        (["recommend", "--history", "a", "--users", "b"], 2, "either"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(command: list[str], code: int, words: str, home: Path, everloop) -> None:
+    done = everloop(*command, "--home", str(home))
+    assert done.code == code
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+def test_an_empty_home_says_what_to_do_first(tmp_path: Path, everloop) -> None:
+    for command in ("status", "releases"):
+        done = everloop(command, "--home", str(tmp_path / "none"))
+        assert done.code == 0
+        assert "everloop run" in done.out
+    served = everloop("who-served", "--at", datetime.now(UTC).isoformat(), "--home", str(tmp_path / "none"))
+    assert served.code == 1
