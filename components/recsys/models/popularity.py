@@ -3,44 +3,50 @@
 >>> Popularity(Popularity.Config(half_life_days=30)).fit(training)
 """
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from components.recsys.frames import Floats, Histories
-from components.recsys.models.base import Model, ModelConfig, Training, Weights
+from components.recsys.frames import Floats, Histories, Ints
+from components.recsys.models.base import PRIOR_HALF_LIFE, HalfLife, Model, ModelConfig, Training, Weights
+from components.recsys.models.counting import count_people
+from components.recsys.models.validation import choose
 
-DAY = 86_400
+HALF_LIVES = (None, 365.0, 90.0, 30.0, 7.0)  # days
 
 
 class PopularityConfig(ModelConfig):
-    half_life_days: float = Field(
-        default=90.0, gt=0, description="Days after which an event counts half, measured back from the newest event."
+    half_life_days: HalfLife = Field(
+        default="auto",
+        description="Days after which a person counts half, measured back from the newest event; null: all count the same; "
+        "auto: the best of a few on validation data, 90 without any.",
     )
 
 
 class Popularity(Model):
-    """The same score for everyone: log1p of the decayed count of distinct users per item."""
+    """The same score for everyone: log1p of the decayed count of distinct people per item."""
 
     name: ClassVar[str] = "popularity"
     Config: ClassVar[type[ModelConfig]] = PopularityConfig
 
-    def fit(self, training: Training) -> Self:
-        interactions = training.interactions
-        self.items = interactions.items
-        age = (interactions.seconds.max(initial=0) - interactions.seconds) / DAY
-        weights = interactions.histories.weights * np.exp2(-age / self.config.half_life_days)
-        counts = np.bincount(interactions.histories.indices, weights=weights, minlength=len(self.items))
-        self.scores = np.log1p(counts).astype(np.float32)
-        return self
+    def _fit(self, training: Training) -> None:
+        count = count_people(training.interactions)
 
-    def score(self, histories: Histories) -> Floats:
-        return np.tile(self.scores, (len(histories), 1))
+        def score(histories: Histories) -> Floats:
+            return np.tile(count(self.config.half_life_days), (len(histories), 1))
 
-    def weights(self) -> dict[str, np.ndarray[Any, Any]]:
-        return {"scores": self.scores}
+        choose(self, training, "half_life_days", HALF_LIVES, PRIOR_HALF_LIFE, score)
+        self.prior = count(self.config.half_life_days)
 
-    def load(self, weights: Weights) -> Self:
-        self.scores = weights["scores"]
-        return self
+    def _score(self, histories: Histories) -> Floats:
+        return np.tile(self.prior, (len(histories), 1))
+
+    def _score_one(self, history: Ints, weights: Floats) -> Floats:
+        return self.prior.copy()
+
+    def _weights(self) -> dict[str, np.ndarray[Any, Any]]:
+        return {}
+
+    def _load(self, weights: Weights) -> None:
+        """The prior is all there is."""

@@ -1,0 +1,177 @@
+"""A weighted blend of other models, its weights learnt on validation data.
+
+>>> Hybrid(Hybrid.Config(parts={"ease": {}, "content": {}, "popularity": {}})).fit(training).config.weights
+{'ease': 0.8, 'content': 0.05, 'popularity': 0.15}
+
+The parts' scores are standardised over the items of each list, so that their units do not matter. Someone without
+history gets the popularity that was learnt.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from components.recsys.errors import InputError
+from components.recsys.frames import Floats, Histories, Ints
+from components.recsys.models.base import AUTO, Auto, Model, ModelConfig, Training, Weights
+from components.recsys.models.ease import MOST_ITEMS
+from components.recsys.models.validation import Judge
+from components.recsys.settings import parse
+
+DEFAULT_WEIGHTS = {"ease": 0.6, "ials": 0.6, "svd": 0.3, "content": 0.05, "popularity": 0.05}
+SHARES = (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)
+ROUNDS = 2  # over all parts; a third changes nothing beyond the noise of the validation data
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class HybridConfig(ModelConfig):
+    parts: dict[str, dict[str, Any]] | Auto = Field(
+        default=AUTO,
+        description="Models to blend and their settings: {ease: {l2: 500}, popularity: {}}; auto: ease (ials above 10,000 items), "
+        "svd, content and popularity.",
+    )
+    weights: dict[str, Weight] | Auto = Field(
+        default=AUTO,
+        description="Weight of each part; auto: the best on validation data. A part that is not named weighs nothing.",
+    )
+
+
+class Hybrid(Model):
+    """score = sum over parts of weight * (score of the part - its mean) / its standard deviation, over the items."""
+
+    name: ClassVar[str] = "hybrid"
+    Config: ClassVar[type[ModelConfig]] = HybridConfig
+
+    def _fit(self, training: Training) -> None:
+        given = self.config.parts
+        if given == AUTO:
+            given = {
+                "ease" if len(self.items) <= MOST_ITEMS else "ials": {},
+                "svd": {},
+                "content": {},
+                "popularity": {},
+            }
+        self._assemble(given)
+        for part in self.parts.values():
+            part.fit(training)
+        learnt = {name: {**given[name], **part.learnt()} for name, part in self.parts.items()}
+        if "popularity" in self.parts:
+            self.prior = self.parts["popularity"].prior
+        judge = Judge.of(training)
+        if judge is not None:
+            self.chosen = {"parts": learnt}
+        if self.config.weights == AUTO:
+            if judge is None:
+                self.configure(weights=_share({name: DEFAULT_WEIGHTS.get(name, 0.1) for name in self.parts}))
+            else:
+                self.choose(weights=_learn(self.parts, judge))
+        self.configure(parts={name: part.config.model_dump(mode="json") for name, part in self.parts.items()})
+
+    def _assemble(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        self.parts = {name: _part(name, values) for name, values in sorted(settings.items())}
+
+    def _spoken(self) -> list[tuple[float, Model]]:
+        weights = self.config.weights
+        return [(weights[name], part) for name, part in self.parts.items() if weights.get(name, 0) > 0]
+
+    def _score(self, histories: Histories) -> Floats:
+        total = np.zeros((len(histories), len(self.items)), np.float32)
+        for weight, part in self._spoken():
+            total += np.float32(weight) * standardise(part.score(histories))
+        return total
+
+    def _score_one(self, history: Ints, weights: Floats) -> Floats:
+        total = np.zeros(len(self.items), np.float32)
+        for weight, part in self._spoken():
+            total += np.float32(weight) * standardise(part.score_one(history, weights))
+        return total
+
+    def _weights(self) -> dict[str, np.ndarray[Any, Any]]:
+        return {f"{name}.{key}": array for name, part in self.parts.items() for key, array in part.weights().items()}
+
+    def _load(self, weights: Weights) -> None:
+        self._assemble(self.config.parts)
+        for name, part in self.parts.items():
+            part.items = self.items
+            part.load(
+                {key.removeprefix(f"{name}."): array for key, array in weights.items() if key.startswith(f"{name}.")}
+            )
+
+    def _explain(self, history: Ints, items: Ints) -> Ints:
+        """By the part that lifts the item most."""
+        ones, weighted = np.ones(len(history), np.float32), self._spoken()
+        if not weighted:
+            return super()._explain(history, items)
+        lifts = [weight * standardise(part.score_one(history, ones))[items] for weight, part in weighted]
+        reasons = [part.explain(history, items) for _, part in weighted]
+        return np.choose(np.argmax(lifts, axis=0), reasons).astype(np.int32)
+
+
+def standardise(scores: Floats) -> Floats:
+    """Mean 0 and deviation 1 over the last axis; all 0 where every score is the same."""
+    centred = scores - scores.mean(axis=-1, keepdims=True)
+    deviation = np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True))
+    centred /= np.where(deviation > 1e-12, deviation, np.inf)
+    return centred
+
+
+def _part(name: str, settings: Mapping[str, Any]) -> Model:
+    from components.recsys.models import MODELS
+
+    known = [model for model in MODELS if model != Hybrid.name]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else "known are " + ", ".join(known)
+        raise InputError(f"train.models.hybrid.parts: there is no model '{name}' to blend; {hint}")
+    kind = MODELS[name]
+    return kind(parse(kind.Config, settings, f"train.models.hybrid.parts.{name}"))
+
+
+def _learn(parts: Mapping[str, Model], judge: Judge) -> dict[str, float]:
+    """Coordinate ascent on the simplex: from the best part alone, each part in turn takes the share that serves best."""
+    scores = {name: standardise(part.score(judge.histories)) for name, part in parts.items()}
+
+    def quality(weights: Mapping[str, float]) -> float:
+        total = np.zeros_like(next(iter(scores.values())))
+        for name, weight in weights.items():
+            if weight:
+                total += np.float32(weight) * scores[name]
+        return judge.ndcg(total)
+
+    tried = _remembering(quality)
+    weights = max(({name: float(name == alone) for name in parts} for alone in parts), key=tried)
+    for _ in range(ROUNDS):
+        for name in parts:
+            weights = max((weights, *(_with_share(weights, name, share) for share in SHARES)), key=tried)
+    return weights
+
+
+def _remembering(quality: Callable[[Mapping[str, float]], float]) -> Callable[[Mapping[str, float]], float]:
+    known: dict[tuple[float, ...], float] = {}
+
+    def tried(weights: Mapping[str, float]) -> float:
+        key = tuple(weights.values())
+        if key not in known:
+            known[key] = quality(weights)
+        return known[key]
+
+    return tried
+
+
+def _with_share(weights: Mapping[str, float], name: str, share: float) -> dict[str, float]:
+    """The others keep their proportions among themselves."""
+    rest = sum(weight for other, weight in weights.items() if other != name)
+    if not rest:
+        return dict(weights)
+    return {
+        other: round(share if other == name else weight * (1 - share) / rest, 4) for other, weight in weights.items()
+    }
+
+
+def _share(weights: Mapping[str, float]) -> dict[str, float]:
+    total = sum(weights.values())
+    return {name: round(weight / total, 4) for name, weight in weights.items()}
