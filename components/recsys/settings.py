@@ -153,7 +153,9 @@ class EvaluateSettings(Section):
 class GateSettings(Section):
     """When a challenger replaces the champion."""
 
-    metric: str = Field(default="ndcg", description="The metric that must not be beaten by the champion or the simple baselines.")
+    metric: Literal["ndcg", "recall", "precision", "hit_rate", "map", "mrr"] = Field(
+        default="ndcg", description="The metric on which the challenger must beat the champion and the simple baselines."
+    )
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         default=0.05, description="One-sided error rate: how often an equal model may be promoted by chance."
     )
@@ -164,7 +166,14 @@ class GateSettings(Section):
     slice_margin: Share = Field(
         default=0.1, description="Largest relative loss in any judged user group against the champion (non-inferiority, at alpha over the groups)."
     )
-    min_coverage: Share = Field(default=0.05, description="Least share of the catalogue that the lists of all test users must show.")
+    min_coverage: Share = Field(
+        default=0.05, description="Least share of the catalogue that the lists of all test users must show, of what so many lists can."
+    )
+    min_users: int = Field(
+        default=30, ge=2, description="With fewer test users nothing can be shown: the champion stays, a first release is a baseline."
+    )
+    bootstrap: int = Field(default=5000, ge=100, description="Resamples for each comparison: p-values down to 0.0002.")
+    seed: int = Field(default=42, ge=0, description="Seed of the resampling.")
 
 
 class ServingSettings(Section):
