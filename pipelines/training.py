@@ -13,17 +13,20 @@ from components.evaluation import evaluate as evaluate_step
 from components.gating import gate as gate_step
 from components.ingestion import ingest as ingest_step
 from components.preparation import prepare as prepare_step
-from components.registration import register as register_step
 from components.recsys.settings import Settings
+from components.registration import register as register_step
 from components.training import train as train_step
 from components.validation import validate as validate_step
+from pipelines.kubernetes import LARGE, SMALL, on_cluster, with_retries, with_store
 
 NAME = "everloop-training"
 DEFAULTS = Settings().model_dump(mode="json", exclude_none=True)  # a pipeline parameter cannot hold null
 PARALLELISM = 2  # candidates at once: two cores on a laptop, and a small cluster is not flooded
 
 
-@dsl.pipeline(name=NAME, description="Events in, release out: ingest, validate, prepare, train, evaluate, gate, register.")
+@dsl.pipeline(
+    name=NAME, description="Events in, release out: ingest, validate, prepare, train, evaluate, gate, register."
+)
 def training(
     home: str,
     sources: dict,
@@ -59,7 +62,14 @@ def training(
         home=home,
         run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         version=version,
-        settings={"data": data, "quality": quality, "prepare": prepare, "train": train, "evaluate": evaluate, "gate": gate},
+        settings={
+            "data": data,
+            "quality": quality,
+            "prepare": prepare,
+            "train": train,
+            "evaluate": evaluate,
+            "gate": gate,
+        },
         tracking=tracking,
         quality=checked,
         split=split,
@@ -67,4 +77,8 @@ def training(
         challenger=judged.outputs["challenger"],
         verdict=judged.outputs["verdict"],
     ).set_caching_options(False)
+    on_cluster(SMALL, validated, judged)
+    on_cluster(LARGE, ingested, prepared, trained, evaluated, registered)
+    with_store(ingested, validated, prepared, judged, registered)
+    with_retries(trained, evaluated)
     return registered.outputs["Output"]
