@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.recsys import progress
+from components.recsys import progress, tracking
 from components.recsys.errors import EverloopError, InputError, Refused, StoreError
 from components.recsys.home import Home
 from components.recsys.settings import Settings
@@ -54,6 +54,7 @@ def run_local(home: Home, sources: Mapping[str, list[str]], settings: Settings, 
             work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{home.url} cannot be written ({error.strerror}); choose another --home") from None
+        tracking.warm(settings.tracking, home)
         with _quiet(follower):
             from kfp import local
 

@@ -9,12 +9,15 @@ Tracking never stops a run: what could not be tracked is returned as a sentence.
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.recsys.home import Home
 from components.recsys.settings import TrackingSettings
 
+DATABASE = "mlflow.db"
 METRIC_NAME = re.compile(r"[^A-Za-z0-9_\-./ ]")
 
 
@@ -22,7 +25,32 @@ def uri_of(settings: TrackingSettings, home: Home) -> str:
     """Where to track: the server in the settings, else a SQLite file in a local home, else nowhere (empty)."""
     if settings.uri:
         return settings.uri
-    return f"sqlite:///{home.local / 'mlflow.db'}" if home.local is not None else ""
+    return f"sqlite:///{home.local / DATABASE}" if home.local is not None else ""
+
+
+def warm(settings: TrackingSettings, home: Home) -> subprocess.Popen[bytes] | None:
+    """Begin to make a new home's database, in the background: its first migration takes ten seconds, while the steps before work.
+
+    Returns the process, or None where there is nothing to make.
+    """
+    if settings.uri or home.local is None or (home.local / DATABASE).exists():
+        return None
+    command = [sys.executable, "-m", "components.recsys.tracking", home.url]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+def _client(uri: str, home: Home) -> Any:
+    """An MLflow client; one process at a time makes the database."""
+    import logging
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    with home.lock("tracking", wait_seconds=60):
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    return client
 
 
 def track(
@@ -58,14 +86,9 @@ def _send(
     manifest: Mapping[str, Any],
     report: str,
 ) -> None:
-    import logging
-
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow.entities import Metric, Param, RunTag
-    from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=uri)
+    client = _client(uri, home)
     found = client.get_experiment_by_name(experiment)
     location = (home.local / "mlflow").as_uri() if home.local is not None and uri.startswith("sqlite:") else None
     identity = found.experiment_id if found else client.create_experiment(experiment, artifact_location=location)
@@ -100,3 +123,9 @@ def _flat(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         for metric, figure in piece["metrics"].items():
             if figure.get("value") is not None:
                 yield METRIC_NAME.sub("_", f"{metric}/{piece['attribute']}/{piece['group']}")[:250], float(figure["value"])
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    place = Home(sys.argv[1])
+    _client(uri_of(TrackingSettings(), place), place)
