@@ -40,14 +40,23 @@ class Source(Section):
         default="auto", description="auto goes by the file's name, gzip included, and by its first bytes."
     )
     separator: str | None = Field(default=None, description="Column separator of a text file; by default found from its header.")
+    header: tuple[str, ...] = Field(
+        default=(), description="Names of the columns of a text file that has no header line, in the file's order. Empty: the first line names them."
+    )
     list_separator: str = Field(
         default="|", min_length=1, description="Between the parts of a list inside one cell, such as genres. MovieLens uses |."
     )
+    lists: tuple[str, ...] = Field(default=("genres",), description="Our names of columns whose cells are lists, cut at list_separator.")
 
 
 class EventSource(Source):
-    time_unit: Literal["auto", "s", "ms", "us", "ns", "iso"] = Field(
-        default="auto", description="auto tells seconds, milliseconds, micro- and nanoseconds apart by size, and ISO 8601 by shape."
+    time_unit: Literal["auto", "s", "ms", "us", "ns", "iso", "order"] = Field(
+        default="auto",
+        description="auto tells seconds, milliseconds, micro- and nanoseconds apart by size, and ISO 8601 by shape. "
+        "order: the file has no times, so the order of its rows counts as time.",
+    )
+    value_range: tuple[float, float] | None = Field(
+        default=None, description="Smallest and largest value that can be (1 and 5 for stars). None: only what is far off the rest is broken."
     )
 
 
@@ -66,6 +75,10 @@ class DataSettings(Section):
         default=True, description="Unicode NFC, outer blanks off, inner runs of blanks to one. Applied to ids and text attributes."
     )
     max_id_length: int = Field(default=256, ge=1, description="Characters; a longer id is a broken row, not a name.")
+    missing_values: tuple[str, ...] = Field(
+        default=("null", "NULL", "None", "NaN", "nan", "\\N", "N/A", "n/a", "<NA>", "undefined", "(no genres listed)"),
+        description="Cells that mean 'nothing here', beside the empty one. Not NA: it is also a country and an airline.",
+    )
 
 
 class Check(Section):
