@@ -58,7 +58,7 @@ def run_local(home: Home, sources: Mapping[str, list[str]], settings: Settings, 
         with _quiet(follower):
             from kfp import local
 
-            from pipelines.training import training
+            from pipelines.training import arguments, training
 
             local.init(
                 runner=local.SubprocessRunner(use_venv=False),
@@ -67,10 +67,9 @@ def run_local(home: Home, sources: Mapping[str, list[str]], settings: Settings, 
                 enable_caching=True,
                 cache_root=str(work / "cache" / source_digest()[:16]),
             )
-            sections = settings.model_dump(mode="json", exclude_none=True)
-            sections = {name: sections[name] for name in training.component_spec.inputs if name in sections}
+            _without_retries(training.pipeline_spec)
             try:
-                task = training(home=home.url, sources=dict(sources), **sections)
+                task = training(**arguments(home.url, sources, settings))
             except Exception as error:
                 if follower.failure is not None:
                     raise ERRORS.get(follower.failure.get("code", 3), EverloopError)(follower.failure["text"]) from None
@@ -81,6 +80,13 @@ def run_local(home: Home, sources: Mapping[str, list[str]], settings: Settings, 
     run.timings = follower.timings
     run.log = _write_log(work, follower)
     return run
+
+
+def _without_retries(spec: Any) -> None:
+    """A retry helps where nodes are lost; here it would only keep somebody waiting who has mistyped a setting."""
+    for dag in [spec.root.dag, *(component.dag for component in spec.components.values())]:
+        for task in dag.tasks.values():
+            task.ClearField("retry_policy")
 
 
 def _write_log(work: Path, follower: "_Follower") -> str:

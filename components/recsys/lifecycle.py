@@ -135,8 +135,9 @@ def evaluate(
             done[name].save(folder / name)
             digests[name] = lineage.read(Path(path))["digest"]
             told(f"{name}: {done[name].headline()}")
-            for metric, value in done[name].metrics.items():
-                log_metric(f"{name}_{metric}", value["value"])
+            for metric, figure in done[name].metrics.items():
+                if figure["value"] is not None:
+                    log_metric(f"{name}_{metric}", figure["value"])
         lineage.record(folder, "evaluate", {"split": lineage.read(Path(split))["digest"], **digests}, {"evaluate": settings})
         _write(summary, evaluations.candidates_markdown(done))
 

@@ -56,6 +56,12 @@ def suitable(candidates: Sequence[str], n_users: int, n_items: int, n_events: in
     return kept, reasons
 
 
+def check_candidates(settings: TrainSettings) -> None:
+    """Raises InputError now, not minutes into a run, for a model or a model's setting that is not known."""
+    for name in {*settings.candidates, *settings.models}:
+        parse(_known(name).Config, settings.models.get(name, {}), f"train.models.{name}")
+
+
 def fit_candidate(
     name: str,
     settings: TrainSettings,

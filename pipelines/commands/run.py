@@ -54,9 +54,11 @@ def run(
     json: JsonOption = False,
 ) -> int:
     """Run the whole pipeline once: events in, release out."""
+    from components.recsys.training import check_candidates
     from pipelines.local import run_local
 
     chosen = load_settings(settings, set_)
+    check_candidates(chosen.train)
     place = Home(home)
     sources = _sources(place, events, items, users, data)
     began = time.monotonic()
