@@ -8,20 +8,20 @@ Every list is a ranking of all items that the user has not had. What counts as r
 first time; somebody who only came back to known items is not judged.
 """
 
+import copy
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
 
 from components.recsys import metrics as m
 from components.recsys.errors import NotFound
-from components.recsys.frames import Catalogue, Histories, Interactions, Ints, Strings
-from components.recsys.models.attributes import describe
+from components.recsys.frames import Histories, Ints, Strings
+from components.recsys.heldout import HeldOut
 from components.recsys.models.base import Model
 from components.recsys.ranking import NOBODY, rank
 from components.recsys.settings import EvaluateSettings
@@ -35,15 +35,18 @@ PER_USER = (*m.ACCURACY, "novelty", "diversity", "serendipity")  # means over us
 LIFT = ("list_popularity", "usual_popularity")  # per user; the lift is the ratio of their means, - 1
 METRICS = (*m.ACCURACY, "coverage", "gini", "novelty", "diversity", "popularity_lift", "serendipity")
 LABELS = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR", "gini": "Gini"}
+FRAMES = ("per_user", "lists")
 GROUP = "group:"  # prefix of the columns of per_user that hold user groups
 DIGITS = 6  # figures are kept to a millionth, so that a sum in another order is the same figure
+ROUNDED = 9  # digits of a user's figures, for the same reason
 WHOLE_RESAMPLES = 200  # of coverage and Gini, each of which counts all lists anew; an interval's error is then 5 %
-EXACT_USERS = 1024  # above it, item vectors of who had them are projected at random to as many dimensions
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """metrics: name -> {value, low, high}, 95 %; None where it cannot be known. slices: dicts of attribute, group, users,
+    """One model's figures.
+
+    metrics: name -> {value, low, high}, 95 %; None where it cannot be known. slices: dicts of attribute, group, users,
     judged (large enough for the gate) and metrics. counts: who and what was judged. notes: sentences for people.
 
     per_user: user_id, history, relevant, each metric of PER_USER and LIFT, and a column `group:NAME` per attribute.
@@ -65,14 +68,12 @@ class Evaluation:
     def headline(self) -> str:
         if not self.users:
             return "nobody could be judged: no user took anything new in the test part"
-        coverage = self.metrics["coverage"]["value"]
-        return f"{label('ndcg', self.k)} {figure(self.metrics['ndcg'])} on {self.users:,} users ({self.split}), coverage {coverage:.2f}"
+        quality, coverage = figure(self.metrics["ndcg"]), self.metrics["coverage"]["value"]
+        return f"{label('ndcg', self.k)} {quality} on {self.users:,} users ({self.split}), coverage {coverage:.2f}"
 
     def to_dict(self) -> Json:
         """All but the frames; JSON only."""
-        return {
-            name: value for name, value in asdict(_without_frames(self)).items() if name not in ("per_user", "lists")
-        }
+        return copy.deepcopy({each.name: getattr(self, each.name) for each in fields(self) if each.name not in FRAMES})
 
     def save(self, folder: Path) -> None:
         """evaluation.json, per_user.parquet and lists.parquet; equal evaluations give equal bytes."""
@@ -107,56 +108,37 @@ def evaluate_model(
 ) -> Evaluation:
     """Rank for every user of a part and judge the lists.
 
-    A test user's history is all of the training and validation parts; a validation user's, the training part. Users
-    without history are judged too. Items that the model does not know cannot be hit, and count as missed.
+    Users without history are judged too. Items that the model does not know cannot be hit, and count as missed.
     """
-    before = pl.concat([split.train, split.validation]) if part == "test" else split.train
-    judged, truth, counts = _whom_to_judge(before, split.test if part == "test" else split.validation, split)
-    known = before.select("user_id", "item_id").unique()
-    position = pl.DataFrame(
-        {"item_id": pl.Series(model.items, dtype=pl.String), "index": np.arange(len(model.items), dtype=np.int32)}
-    )
-    popularity = _count_users(known, position)
-    n_users = before["user_id"].n_unique()
-
-    histories = _align(before, judged["user_id"], model.items, split.event_weights)
-    wanted = _align_truth(judged, truth, position)
-    relevant = judged["relevant"].to_numpy().astype(np.int64)
-    counts["items_unknown"] = truth.join(position, on="item_id", how="anti")["item_id"].n_unique()
-    counts["events_unknown"] = int(relevant.sum() - len(wanted.indices))
-
-    ranked, _ = rank(model, histories, settings.k)
-    found = m.hits(ranked, wanted)
-    usual = np.where(
-        histories.lengths > 0, _mean_popularity(histories, popularity), _mean_popularity(wanted, popularity)
-    )
-    columns: dict[str, Doubles] = {metric: compute(found, relevant) for metric, compute in m.ACCURACY.items()}
-    columns["novelty"] = m.novelty(ranked, popularity, n_users)
-    columns["diversity"] = m.diversity(ranked, _features(model.items, items, known, position))
-    columns["serendipity"] = m.serendipity(ranked, found, popular_unseen(popularity, histories, settings.k))
-    columns |= dict(zip(LIFT, (m.mean_popularity(ranked, popularity), usual), strict=True))
-
-    groups, notes = group_users(judged, users, settings)
-    per_user = judged.select("user_id", "history", "relevant").with_columns(
-        *(pl.Series(column, np.round(values, 9)) for column, values in columns.items()),
+    held = HeldOut.of(split, model.items, part)
+    ranked, _ = rank(model, held.histories, settings.k)
+    found = m.hits(ranked, held.truth)
+    expected = popular_unseen(held.popularity, held.histories, settings.k)
+    columns: dict[str, Doubles] = {metric: compute(found, held.relevant) for metric, compute in m.ACCURACY.items()}
+    columns["novelty"] = m.novelty(ranked, held.popularity, held.n_users)
+    columns["diversity"] = m.diversity(ranked, held.features(model.items, items))
+    columns["serendipity"] = m.serendipity(ranked, found, expected)
+    columns["list_popularity"] = m.mean_popularity(ranked, held.popularity)
+    columns["usual_popularity"] = held.usual_popularity()
+    groups, notes = group_users(held.people, users, settings)
+    per_user = held.people.with_columns(
+        *(pl.Series(column, np.round(values, ROUNDED)) for column, values in columns.items()),
         *(values.alias(GROUP + values.name) for values in groups),
     )
-    catalogue = _catalogue_size(before, items, model.items)
-    counts["catalogue"] = catalogue
-    whole = _whole(ranked, catalogue, len(model.items), settings)
-    estimates = _estimate(per_user, settings) | whole
+    counts = {**held.counts, "catalogue": held.catalogue_size(model.items, items)}
+    estimates = _estimate(per_user, settings) | _whole(ranked, counts["catalogue"], len(model.items), settings)
     return Evaluation(
         name=name,
         k=settings.k,
         split=split.kind,
         part=part,
-        users=judged.height,
+        users=held.people.height,
         counts=counts,
         metrics={metric: estimates[metric] for metric in METRICS},
         slices=_slice(per_user, groups.columns, settings),
         notes=[*_sentences(counts), *notes],
         per_user=per_user,
-        lists=_lists(judged, ranked, model.items),
+        lists=_lists(held.people, ranked, model.items),
     )
 
 
@@ -222,97 +204,6 @@ def candidates_markdown(evaluations: Mapping[str, Evaluation]) -> str:
     return "\n".join([*lines, "", *(f"- {note}" for note in first.notes)]) + "\n"
 
 
-def _whom_to_judge(
-    before: pl.DataFrame, after: pl.DataFrame, split: Split
-) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
-    """judged: user_id (sorted), history, relevant. truth: distinct user_id, item_id that are new to the user."""
-    taken = before.select("user_id", "item_id").unique()
-    asked = after.select("user_id", "item_id").unique()
-    truth = asked.join(taken, on=["user_id", "item_id"], how="anti")
-    history = before.group_by("user_id").agg(history=pl.len())
-    everything = pl.concat([split.train, split.validation, split.test]) if split.min_events_per_user > 1 else after
-    enough = everything.group_by("user_id").len().filter(pl.col("len") >= split.min_events_per_user)
-    judged = (
-        truth.group_by("user_id")
-        .agg(relevant=pl.len())
-        .join(enough, on="user_id", how="semi")
-        .join(history, on="user_id", how="left")
-        .with_columns(pl.col("history").fill_null(0).cast(pl.Int64), pl.col("relevant").cast(pl.Int64))
-        .select("user_id", "history", "relevant")
-        .sort("user_id")
-    )
-    few = truth["user_id"].n_unique() - judged.height
-    counts = {
-        "users_asked": asked["user_id"].n_unique(),
-        "users_few_events": few,
-        "users_nothing_new": asked["user_id"].n_unique() - truth["user_id"].n_unique(),
-        "users_no_history": int((judged["history"] == 0).sum()),
-    }
-    return judged, truth.join(judged, on="user_id", how="semi"), counts
-
-
-def _align(events: pl.DataFrame, users: pl.Series, items: Strings, weights: dict[str, float]) -> Histories:
-    """A history per user, in the users' order (sorted), empty for those without."""
-    own = Interactions.from_frame(events.filter(pl.col("user_id").is_in(users.to_list())), items, weights)
-    lengths = pl.DataFrame({"user_id": users}).join(
-        pl.DataFrame({"user_id": pl.Series(own.users, dtype=pl.String), "length": own.histories.lengths}),
-        on="user_id",
-        how="left",
-        maintain_order="left",
-    )
-    indptr = np.concatenate([[0], np.cumsum(lengths["length"].fill_null(0).to_numpy())]).astype(np.int64)
-    return Histories(indptr, own.histories.indices, own.histories.weights, len(items))
-
-
-def _align_truth(judged: pl.DataFrame, truth: pl.DataFrame, position: pl.DataFrame) -> Histories:
-    rows = judged.with_row_index("row").select("user_id", "row")
-    known = truth.join(position, on="item_id").join(rows, on="user_id").sort("row", "index")
-    counts = np.bincount(known["row"].to_numpy(), minlength=judged.height)
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Histories(indptr, known["index"].to_numpy(), np.ones(known.height, np.float32), position.height)
-
-
-def _count_users(known: pl.DataFrame, position: pl.DataFrame) -> m.Counts:
-    """(n_items,) distinct users who had each item of the vocabulary."""
-    counts = position.join(known.group_by("item_id").len(), on="item_id", how="left", maintain_order="left")
-    return counts["len"].fill_null(0).to_numpy().astype(np.int64)
-
-
-def _mean_popularity(histories: Histories, popularity: m.Counts) -> Doubles:
-    """(rows,) mean popularity of the items of each row; 0 for an empty one."""
-    rows = np.repeat(np.arange(len(histories)), histories.lengths)
-    total = np.bincount(rows, weights=popularity[histories.indices], minlength=len(histories))
-    return np.asarray(total / np.maximum(histories.lengths, 1))
-
-
-def _features(items: Strings, attributes: pl.DataFrame | None, known: pl.DataFrame, position: pl.DataFrame) -> Any:
-    """(n_items, any) what makes two items alike: their attributes (no running text), or else who had them."""
-    described = describe(Catalogue.align(items, attributes), text_weight=0.0, most_features=20_000).matrix()
-    if described.nnz:
-        return described
-    cells = (
-        known.join(position, on="item_id").with_columns(user=pl.col("user_id").rank("dense") - 1).sort("index", "user")
-    )
-    n_users = int(cells["user"].max() or 0) + 1 if cells.height else 1  # type: ignore[call-overload]
-    had = sp.csr_array(
-        (np.ones(cells.height), (cells["index"].to_numpy(), cells["user"].to_numpy())), shape=(len(items), n_users)
-    )
-    if n_users <= EXACT_USERS:
-        return had
-    # Johnson and Lindenstrauss: inner products survive a random projection, so a million users cost no more than a thousand.
-    # Where few cells are alike in both, the error of one cosine is 3 %, and it averages out over the pairs of a list.
-    return had @ np.random.default_rng(0).standard_normal((n_users, EXACT_USERS), dtype=np.float32)
-
-
-def _catalogue_size(before: pl.DataFrame, items: pl.DataFrame | None, vocabulary: Strings) -> int:
-    ids = [
-        before["item_id"],
-        pl.Series("item_id", vocabulary, dtype=pl.String),
-        *([items["item_id"]] if items is not None else []),
-    ]
-    return pl.concat([series.cast(pl.String) for series in ids]).n_unique()
-
-
 def _whole(
     ranked: Ints, catalogue: int, n_items: int, settings: EvaluateSettings
 ) -> dict[str, dict[str, float | None]]:
@@ -331,9 +222,10 @@ def _estimate(per_user: pl.DataFrame, settings: EvaluateSettings) -> dict[str, d
     found = {metric: _estimate_of(value[index], low[index], high[index]) for index, metric in enumerate(PER_USER)}
     if per_user.height:
         found["hit_rate"] = _estimate_of(
-            value[PER_USER.index("hit_rate")], *wilson(per_user["hit_rate"].sum(), per_user.height)
+            value[PER_USER.index("hit_rate")], *wilson(float(per_user["hit_rate"].sum()), per_user.height)
         )
-    lift = ratio_interval(*(per_user[name].to_numpy() for name in LIFT), settings.bootstrap, settings.seed)
+    shown, usual = (per_user[name].to_numpy() for name in LIFT)
+    lift = ratio_interval(shown, usual, settings.bootstrap, settings.seed)
     found["popularity_lift"] = _estimate_of(*(bound - 1 for bound in lift))
     return found
 
@@ -367,7 +259,7 @@ def _sentences(counts: Mapping[str, int]) -> list[str]:
         "users_nothing_new": "{} users took nothing new in the held-out part and are not judged",
         "users_few_events": "{} users have fewer events than prepare.min_events_per_user and are not judged",
         "users_no_history": "{} judged users have no history",
-        "events_unknown": "{} held-out events are on items unknown at training time: no list could hold them, and they count as missed",
+        "events_unknown": "{} held-out events are on items unknown to the model: no list can hold them, they are missed",
     }
     return [text.format(f"{counts[name]:,}") for name, text in told.items() if counts[name]]
 
@@ -380,10 +272,3 @@ def _lists(judged: pl.DataFrame, ranked: Ints, items: Strings) -> pl.DataFrame:
     return every.join(lists, on="row", how="left", maintain_order="left").select(
         "user_id", pl.col("items").fill_null([])
     )
-
-
-def _without_frames(evaluation: Evaluation) -> Evaluation:
-    from dataclasses import replace
-
-    empty = pl.DataFrame()
-    return replace(evaluation, per_user=empty, lists=empty)

@@ -4,8 +4,8 @@
 >>> ndcg(found, relevant=truth.lengths).mean()
 0.241
 
-ranked: (rows, k) int positions in the vocabulary, best first, padded with -1. relevant: (rows,) how many items would have
-been right, those included that the vocabulary lacks. Accuracy of a row with nothing relevant is not defined: NaN.
+ranked: (rows, k) int positions in the vocabulary, best first, padded with -1. relevant: (rows,) how many items would
+have been right, those included that the vocabulary lacks. Accuracy of a row with nothing relevant is not defined: NaN.
 All are computed on full rankings: against sampled negatives orders reverse (Krichene and Rendle, KDD 2020).
 """
 
@@ -96,8 +96,8 @@ def novelty(ranked: Ints, popularity: Counts, n_users: int) -> Doubles:
 def mean_popularity(ranked: Ints, popularity: Counts) -> Doubles:
     """(rows,) mean number of users who had the items of a list.
 
-    Over users, the mean of this / the mean of the same of their histories, - 1, is the popularity lift: 0 when lists are
-    as mainstream as what people chose, 1 when twice as much (delta GAP of Abdollahpouri et al., RMSE 2019).
+    Over users, the mean of this / the mean of the same of their histories, - 1, is the popularity lift: 0 when lists
+    are as mainstream as what people chose, 1 when twice as much (delta GAP of Abdollahpouri et al., RMSE 2019).
     """
     return _mean_of_list(ranked, popularity.astype(np.float64))
 

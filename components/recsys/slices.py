@@ -5,6 +5,7 @@
 ['activity', 'age', 'gender', 'occupation']
 """
 
+import numpy as np
 import polars as pl
 
 from components.recsys.settings import EvaluateSettings
@@ -41,7 +42,7 @@ def group_users(
         for name in (name for name in joined.columns if name not in ("user_id", ACTIVITY)):
             groups, note = _group(joined[name], settings.max_slices)
             if groups is not None:
-                columns.append(groups)
+                columns.append(groups.alias(name))
             if note:
                 notes.append(note)
     return pl.DataFrame(columns), notes
@@ -51,75 +52,60 @@ def order_of(attribute: str, groups: list[str]) -> list[str]:
     """Groups as people expect them: activities by activity, ranges by number, 'other' and 'unknown' last."""
     if attribute == ACTIVITY:
         return [name for name in ACTIVITIES if name in groups]
-    return sorted(
-        groups,
-        key=lambda group: (
-            (OTHER, UNKNOWN).index(group) + 1 if group in (OTHER, UNKNOWN) else 0,
-            _number(group),
-            group,
-        ),
-    )
+    last = {OTHER: 1, UNKNOWN: 2}
+    return sorted(groups, key=lambda group: (last.get(group, 0), _number(group), group))
 
 
 def _group(values: pl.Series, most: int) -> tuple[pl.Series | None, str]:
-    """Group names, or None with a sentence that says why there are none."""
-    name, dtype = values.name, values.dtype
+    """Group names, or None, and a sentence when there is something to say."""
+    told, dtype = f"user attribute '{values.name}'", values.dtype
     if isinstance(dtype, pl.List | pl.Struct | pl.Array) or dtype.is_temporal():
-        return None, f"user attribute '{name}' was left out of the groups: it holds no single category or number"
+        return None, f"{told} was left out of the groups: it holds no single category or number"
+    values = values.alias("group")
     known = values.drop_nulls()
-    if known.n_unique() < 2:
-        return None, f"user attribute '{name}' was left out of the groups: it has one value for all" if len(
-            known
-        ) else ""
-    number = _as_number(values)
-    crowded = known.n_unique() > max(most, NEARLY_UNIQUE * len(known))
-    if crowded and (number is None or not dtype.is_numeric()):
-        return None, f"user attribute '{name}' was left out of the groups: it is nearly unique to each user"
-    if number is not None and known.n_unique() > most:
-        return _quarters(number), f"user attribute '{name}' was cut into quarters of the users"
-    text = values.cast(pl.String)
-    if known.n_unique() <= most:
-        return text.fill_null(UNKNOWN).alias(name), ""
-    counts = text.drop_nulls().value_counts().sort(["count", name], descending=[True, False])
-    common = counts[name].head(most)
-    groups = pl.DataFrame([text]).select(
-        pl.when(pl.col(name).is_null())
-        .then(pl.lit(UNKNOWN))
-        .when(pl.col(name).is_in(common.to_list()))
-        .then(name)
-        .otherwise(pl.lit(OTHER))
-    )
-    return groups.to_series().alias(
-        name
-    ), f"user attribute '{name}': the {most} largest groups of {known.n_unique()} are shown"
+    distinct, number = known.n_unique(), _as_number(values)
+    if distinct < 2:
+        return None, f"{told} was left out of the groups: it has one value for all"
+    if distinct <= most:
+        return values.cast(pl.String).fill_null(UNKNOWN), ""
+    if distinct > NEARLY_UNIQUE * len(known) and not dtype.is_numeric():
+        return None, f"{told} was left out of the groups: it is nearly unique to each user"
+    if number is not None:
+        return _quarters(number), f"{told} was cut into quarters of the users"
+    counts = pl.DataFrame([known]).group_by("group").len().sort(["len", "group"], descending=[True, False])
+    common = pl.col("group").is_in(counts["group"].head(most).to_list())
+    names = pl.when(common).then(pl.col("group")).otherwise(pl.lit(OTHER))
+    groups = pl.DataFrame([values]).select(pl.when(pl.col("group").is_null()).then(pl.lit(UNKNOWN)).otherwise(names))
+    return groups.to_series(), f"{told}: the {most} largest groups of {distinct} are shown"
 
 
 def _as_number(values: pl.Series) -> pl.Series | None:
-    if values.dtype.is_numeric():
-        return values.cast(pl.Float64)
-    if values.dtype != pl.String:
+    """The values as floats, or None where they are names or codes."""
+    if values.dtype == pl.String:
+        text = values.str.strip_chars()
+        if text.str.contains(r"^0\d").any():  # a code such as 02139, not a quantity
+            return None
+        number = text.cast(pl.Float64, strict=False)
+        if number.null_count() > values.null_count():
+            return None
+    elif values.dtype.is_numeric():
+        number = values.cast(pl.Float64)
+    else:
         return None
-    text = values.str.strip_chars()
-    if (text.str.contains(r"^0\d")).any():  # a code such as 02139, not a quantity
-        return None
-    number = text.cast(pl.Float64, strict=False)
-    return number if number.null_count() == values.null_count() else None
+    return number if number.is_finite().any() else None
 
 
 def _quarters(values: pl.Series) -> pl.Series:
-    finite = values.filter(values.is_finite())
-    edges = sorted({float(finite.quantile(share, "nearest") or 0) for share in QUANTILES} - {float(finite.min() or 0)})  # type: ignore[arg-type]
-    low, high = float(finite.min()), float(finite.max())  # type: ignore[arg-type]
-    starts = [low, *edges]
-    groups = pl.when(pl.col(values.name).is_finite().not_().fill_null(True)).then(pl.lit(UNKNOWN))
-    for index in reversed(range(len(starts))):
-        within = finite.filter(
-            (finite >= starts[index]) & (finite < (starts[index + 1] if index + 1 < len(starts) else float("inf")))
-        )
-        end = float(within.max()) if index + 1 < len(starts) else high  # type: ignore[arg-type]
-        label = f"{starts[index]:g} to {end:g}" if end > starts[index] else f"{end:g}"
-        groups = groups.when(pl.col(values.name) >= starts[index]).then(pl.lit(label))
-    return pl.DataFrame([values]).select(groups.otherwise(pl.lit(UNKNOWN))).to_series().alias(values.name)
+    """Ranges named by the values in them: '7 to 24', '25 to 30' ..."""
+    number = values.fill_null(float("nan")).to_numpy()
+    finite = np.isfinite(number)
+    starts = np.unique(np.quantile(number[finite], (0.0, *QUANTILES), method="nearest"))
+    place = np.searchsorted(starts, number[finite], side="right") - 1
+    ends = [number[finite][place == index].max() for index in range(len(starts))]
+    texts = [f"{a:g} to {b:g}" if b > a else f"{a:g}" for a, b in zip(starts, ends, strict=True)]
+    names = np.full(len(number), UNKNOWN, dtype=object)
+    names[finite] = np.array(texts, dtype=object)[place]
+    return pl.Series(names, dtype=pl.String)
 
 
 def _number(group: str) -> float:

@@ -4,7 +4,7 @@
 >>> save(parts, Path("split"), items, users)
 >>> parts, items, users = load(Path("split"))
 
-A quality number without its split means nothing, so every number that Everloop shows names the split it was measured on.
+A quality number without its split means nothing, so every number that Everloop shows names its split.
 """
 
 import hashlib
@@ -22,7 +22,6 @@ from components.recsys.errors import InputError, NotFound, Refused
 from components.recsys.settings import PrepareSettings
 
 MANIFEST = "split.json"
-PARTS = ("train", "validation", "test")
 ORDER = ("user_id", "timestamp", "item_id", "event_id", "event", "value")  # of rows, so that input order never matters
 IN_ORDER = 0.99  # share of users whose test comes after their training, from which a given split counts as one by time
 
@@ -86,7 +85,7 @@ def infer_kind(train: pl.DataFrame, test: pl.DataFrame) -> str:
         return "random"
     last = train.group_by("user_id").agg(last=pl.col("timestamp").max())
     first = test.group_by("user_id").agg(first=pl.col("timestamp").min())
-    if first["first"].min() >= last["last"].max():  # type: ignore[operator]
+    if train["timestamp"].sort()[-1] <= test["timestamp"].sort()[0]:
         return "global_time"
     both = last.join(first, on="user_id")
     in_order = (both["first"] >= both["last"]).mean() if both.height else 0.0
@@ -94,7 +93,7 @@ def infer_kind(train: pl.DataFrame, test: pl.DataFrame) -> str:
 
 
 def save(parts: Split, folder: Path, items: pl.DataFrame | None = None, users: pl.DataFrame | None = None) -> None:
-    """Write `train.parquet`, `validation.parquet`, `test.parquet`, the attributes given, and `split.json` with a sha256 of each."""
+    """Write a Parquet file a part (and of the attributes given), and `split.json` with the sha256 of each."""
     folder.mkdir(parents=True, exist_ok=True)
     frames = {"train": parts.train, "validation": parts.validation, "test": parts.test, "items": items, "users": users}
     files = {}
@@ -124,7 +123,9 @@ def load(folder: Path) -> tuple[Split, pl.DataFrame | None, pl.DataFrame | None]
         raise NotFound(f"there is no split in {folder}: the step `prepare` did not finish") from None
     frames = {name: _read(folder, name, written) for name, written in manifest["files"].items()}
     parts = Split(
-        *(frames[name] for name in PARTS),
+        train=frames["train"],
+        validation=frames["validation"],
+        test=frames["test"],
         kind=manifest["kind"],
         event_weights=manifest["event_weights"],
         min_events_per_user=int(manifest["min_events_per_user"]),
@@ -140,9 +141,7 @@ def _usable(events: pl.DataFrame, settings: PrepareSettings) -> pl.DataFrame:
     if silent and "event" in events.columns:
         usable = usable.filter(~pl.col("event").is_in(silent))
     if not usable.height:
-        cause = (
-            "prepare.min_value and prepare.event_weights leave none of them" if events.height else "ingest some first"
-        )
+        cause = "prepare.min_value and prepare.event_weights leave none" if events.height else "ingest some first"
         raise InputError(f"there are no events to split: {cause}")
     return usable
 
@@ -161,7 +160,8 @@ def _last_of_all(events: pl.DataFrame, share: float, rng: np.random.Generator) -
         return pl.Series([False] * len(times), dtype=pl.Boolean)
     cut = times[len(times) - count]
     # Events of one instant stay together; a cut that would leave no training is moved behind that instant.
-    return events["timestamp"] > cut if cut == times[0] else events["timestamp"] >= cut
+    late = pl.col("timestamp") > cut if cut == times[0] else pl.col("timestamp") >= cut
+    return events.select(late).to_series()
 
 
 def _random_of_item(events: pl.DataFrame, share: float, rng: np.random.Generator) -> pl.Series:

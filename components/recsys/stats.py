@@ -3,7 +3,7 @@
 >>> value, low, high = mean_intervals(per_user, resamples=1000, seed=42)      # per_user: (users, metrics)
 >>> beaten = compare(challengers - champion, alpha=0.05, resamples=5000, seed=42)
 
-The unit is always the user: lists of one user depend on each other, users do not. Everything is drawn from the seed given.
+The unit is always the user: lists of one user depend on each other, users do not. All is drawn from the seed given.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,8 +25,8 @@ TINY = 1e-12
 class Comparison:
     """Means of differences and what can be said of them at once. All arrays: (columns,).
 
-    low, high: bounds, each wrong at most `alpha` of the time; `low` holds for all columns together, so the column with the
-    largest mean may be picked afterwards. p: one-sided, for a mean above 0, corrected in the same way.
+    low, high: bounds, each wrong at most `alpha` of the time; `low` holds for all columns together, so the column with
+    the largest mean may be picked afterwards. p: one-sided, for a mean above 0, corrected in the same way.
     """
 
     difference: Doubles
@@ -47,7 +47,7 @@ def resamples_of(n: int, resamples: int, rng: np.random.Generator) -> Iterator[D
 def mean_intervals(
     values: Doubles, resamples: int, seed: int, level: float = LEVEL
 ) -> tuple[Doubles, Doubles, Doubles]:
-    """(columns,) means of the columns of (users, columns) with the bounds of their intervals; NaN bounds below two users.
+    """(columns,) means of (users, columns) and the bounds of their intervals; NaN bounds below two users.
 
     BCa bootstrap over users: corrected for bias and skewness (Efron, JASA 1987), which per-user metrics have plenty of.
     """
@@ -80,8 +80,8 @@ def whole_intervals(
 ) -> tuple[Doubles, Doubles, Doubles]:
     """Intervals of numbers that only exist for all users together, such as coverage, bounded to [0, 1].
 
-    statistic: from (n,) weights of users to (columns,). A resample holds only 63 % of the users, so it covers less than the
-    sample did: the bootstrap's spread is right, its middle is not, and the interval is moved onto the estimate.
+    statistic: from (n,) weights of users to (columns,). A resample holds only 63 % of the users, so it covers less than
+    the sample did: the bootstrap's spread is right, its middle is not, and the interval is moved onto the estimate.
     """
     value = statistic(np.ones(n))
     if n < 2:
@@ -94,12 +94,12 @@ def whole_intervals(
 
 
 def compare(differences: Doubles, alpha: float, resamples: int, seed: int) -> Comparison:
-    """Which columns of paired (users, columns) differences have a mean above 0, when the best column may be picked afterwards.
+    """Which columns of paired (users, columns) differences have a mean above 0, when the best may be picked afterwards.
 
-    A studentised bootstrap over users of the largest column ("reality check", White, Econometrica 2000; studentised as in
-    Romano and Wolf, Econometrica 2005): the same users are drawn for all columns, so that columns which move together cost
-    little, and the bound is the (1 - alpha) quantile of max over columns of (mean* - mean) / se*. For one column this is
-    the paired bootstrap-t. The quantile is never taken below Student's, which it undercuts on few or sparse differences.
+    A studentised bootstrap over users of the largest column ("reality check", White, Econometrica 2000; studentised as
+    in Romano and Wolf, Econometrica 2005): the same users are drawn for all columns, so that columns which move
+    together cost little, and the bound is the (1 - alpha) quantile of max over columns of (mean* - mean) / se*. For one column
+    this is the paired bootstrap-t. The quantile is never below Student's, which it undercuts on few differences.
     """
     mean = differences.mean(axis=0)
     rng = np.random.default_rng(seed)
@@ -128,7 +128,7 @@ def compare(differences: Doubles, alpha: float, resamples: int, seed: int) -> Co
 
 
 def holm(p: Doubles) -> Doubles:
-    """p-values corrected for being many: no true one falls under alpha, all together, more often than alpha (Holm, 1979)."""
+    """p-values corrected for being many: any true one falls under alpha at most alpha of the time (Holm, 1979)."""
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)) if len(p) else p
     corrected = np.empty_like(p)
@@ -137,7 +137,7 @@ def holm(p: Doubles) -> Doubles:
 
 
 def t_test(differences: Doubles, alpha: float) -> tuple[float, float, float, float]:
-    """(mean, lower bound, upper bound, p for a mean below 0) of (users,) differences, each one-sided at alpha (Student)."""
+    """Student's (mean, lower bound, upper bound, p for a mean below 0) of (users,), each one-sided at alpha."""
     n, mean = len(differences), float(differences.mean())
     error = float(differences.std(ddof=1) / np.sqrt(n))
     if error <= TINY:
@@ -160,8 +160,8 @@ def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float
 def pooled(values: Doubles, rng: np.random.Generator, most: int = MOST_UNITS) -> Doubles:
     """(units, columns): the rows themselves, or means of random blocks of them with the same overall mean.
 
-    Blocks of independent users are independent too, and the variance of their mean is that of the users', so a million users
-    cost no more than twenty thousand.
+    Blocks of independent users are independent too, and the variance of their mean is that of the users', so a million
+    users cost no more than twenty thousand.
     """
     n = len(values)
     if n <= most:
@@ -173,17 +173,15 @@ def pooled(values: Doubles, rng: np.random.Generator, most: int = MOST_UNITS) ->
 
 
 def _skewness(units: Doubles) -> Doubles:
-    """(columns,) sum of cubes / (sum of squares) ^ 1.5 around the mean: six times the acceleration of BCa for a mean."""
+    """(columns,) sum of cubes / (sum of squares) ^ 1.5 around the mean: six times BCa's acceleration of a mean."""
     centred = units - units.mean(axis=0)
     squares = (centred**2).sum(axis=0)
     return np.asarray((centred**3).sum(axis=0) / np.where(squares > TINY, squares, 1.0) ** 1.5)
 
 
 def _bca(drawn: Doubles, estimate: Doubles, acceleration: Doubles, level: float) -> tuple[Doubles, Doubles]:
-    resamples = len(drawn)
-    # Ties count half, so that a symmetric lattice (few users, 0 or 1 each) has no bias.
-    below = ((drawn < estimate).sum(axis=0) + 0.5 * (drawn == estimate).sum(axis=0)) / resamples
-    bias = ndtri(np.clip(below, 1 / (resamples + 1), 1 - 1 / (resamples + 1)))
+    # For a mean the correction for bias equals the acceleration (DiCiccio and Efron, Biometrika 1992): nothing to sample.
+    bias = acceleration
     bounds = []
     for tail in ((1 - level) / 2, (1 + level) / 2):
         shifted = bias + ndtri(tail)
