@@ -27,7 +27,7 @@ def pipelines() -> dict[str, Callable[..., Any]]:
 
 
 def compile_all(target: Path = TARGET, namespace: str = "kubeflow") -> list[Path]:
-    """Pipeline and PipelineVersion objects (v2beta1) of every pipeline. A version's name carries ours, since its spec is immutable."""
+    """Pipeline and PipelineVersion objects (v2beta1) of every pipeline. A version's name carries ours: its spec is immutable."""
     from kfp.compiler import Compiler
     from kfp.compiler.compiler_utils import KubernetesManifestOptions
 
@@ -37,7 +37,7 @@ def compile_all(target: Path = TARGET, namespace: str = "kubeflow") -> list[Path
         options = KubernetesManifestOptions(
             pipeline_name=name,
             pipeline_display_name=name,
-            pipeline_version_name=f"{name}-{VERSION.replace('.', '-')}",
+            pipeline_version_name=version_name(name),
             pipeline_version_display_name=f"{name} {VERSION}",
             namespace=namespace,
             include_pipeline_manifest=True,
@@ -45,7 +45,9 @@ def compile_all(target: Path = TARGET, namespace: str = "kubeflow") -> list[Path
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             file = Path(folder) / "pipeline.yaml"
-            Compiler().compile(pipeline, str(file), kubernetes_manifest_options=options, kubernetes_manifest_format=True)
+            Compiler().compile(
+                pipeline, str(file), kubernetes_manifest_options=options, kubernetes_manifest_format=True
+            )
             documents = list(yaml.safe_load_all(file.read_text()))
         path = target / f"{name}.yaml"
         path.write_text(HEADER + yaml.safe_dump_all(documents, sort_keys=True, width=120))
@@ -53,11 +55,23 @@ def compile_all(target: Path = TARGET, namespace: str = "kubeflow") -> list[Path
     return written
 
 
-def compile_package(name: str, path: Path) -> Path:
-    """The plain pipeline package that Kubeflow's API takes."""
+def compile_package(name: str, fresh: bool = False) -> bytes:
+    """The plain pipeline package (YAML) that Kubeflow's API takes. fresh: no step is answered from Kubeflow's cache."""
     from kfp.compiler import Compiler
 
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        Compiler().compile(pipelines()[name], str(path))
-    return path
+        file = Path(folder) / "pipeline.yaml"
+        Compiler().compile(pipelines()[name], str(file))
+        documents = list(yaml.safe_load_all(file.read_text()))
+    if fresh:
+        components = documents[0].get("components", {}).values()
+        dags = [documents[0]["root"]["dag"], *(component["dag"] for component in components if "dag" in component)]
+        for task in (task for dag in dags for task in dag["tasks"].values()):
+            task["cachingOptions"] = {}
+    return yaml.safe_dump_all(documents, sort_keys=True).encode()
+
+
+def version_name(name: str) -> str:
+    """Of a pipeline's version, as Kubernetes allows it."""
+    return f"{name}-{VERSION.replace('.', '-')}"

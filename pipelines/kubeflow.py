@@ -4,7 +4,8 @@
 >>> [run["state"] for run in kubeflow.runs_named("everloop-training-1f2e3d4c5b6a", kubeflow.experiment("everloop"))]
 ['SUCCEEDED']
 
-Plain HTTP and JSON. The SDK's client prints to stdout, waits without a limit, and says an unreachable host in a traceback.
+Plain HTTP and JSON: the SDK's client prints to stdout, waits without a limit and answers an unreachable host with a
+traceback.
 """
 
 import json
@@ -12,13 +13,15 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from components.recsys.errors import InputError, NotFound, StoreError
 
 Json = dict[str, Any]
 API = "/apis/v2beta1"
-TIMEOUT_SECONDS = 30.0
+ENDED_BADLY = ("FAILED", "CANCELED", "CANCELING")  # such a run does not stand in the way of another try
+ENDED = ("SUCCEEDED", "SKIPPED", *ENDED_BADLY)
 
 
 class Kubeflow:
@@ -28,10 +31,8 @@ class Kubeflow:
     Every method raises StoreError when the endpoint cannot be reached or fails, InputError when it refuses.
     """
 
-    def __init__(
-        self, endpoint: str, token: str = "", namespace: str = "", timeout_seconds: float = TIMEOUT_SECONDS
-    ) -> None:
-        self.endpoint = (endpoint if "://" in endpoint else f"http://{endpoint}").rstrip("/")
+    def __init__(self, endpoint: str, token: str = "", namespace: str = "", timeout_seconds: float = 30) -> None:
+        self.endpoint = endpoint.rstrip("/") if "://" in endpoint else f"http://{endpoint}".rstrip("/")
         self.token, self.timeout_seconds = token, timeout_seconds
         multi_user = bool(self._call("GET", f"{API}/healthz").get("multi_user"))
         if multi_user and not namespace:
@@ -40,17 +41,15 @@ class Kubeflow:
 
     def experiment(self, name: str) -> str:
         """Id of the experiment with this name, made when missing."""
-        found = self._all("experiments", filter=_named(name), namespace=self.namespace)
+        found = self._all("experiments", filter=_named(name), **self._owner())
         if not found:
-            body = {"display_name": name, **self._owner()}
-            found = [self._call("POST", f"{API}/experiments", body=body)]
+            found = [self._call("POST", f"{API}/experiments", body={"display_name": name, **self._owner()})]
         return str(found[0]["experiment_id"])
 
     def pipeline(self, name: str) -> str:
         """Id of the pipeline with this name, made when missing."""
-        path = f"{API}/pipelines/names/{urllib.parse.quote(name)}"
         try:
-            found = self._call("GET", path, namespace=self.namespace)
+            found = self._call("GET", f"{API}/pipelines/names/{urllib.parse.quote(name)}", self._owner())
         except NotFound:
             found = self._call("POST", f"{API}/pipelines", body={"name": name, "display_name": name, **self._owner()})
         return str(found["pipeline_id"])
@@ -63,21 +62,15 @@ class Kubeflow:
         """Id of a new version, made from a compiled package (YAML)."""
         boundary = uuid.uuid4().hex
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="uploadfile"; filename="{name}.yaml"\r\n'
-        body = head.encode() + b"Content-Type: application/yaml\r\n\r\n" + package + f"\r\n--{boundary}--\r\n".encode()
-        answer = self._call(
-            "POST",
-            f"{API}/pipelines/upload_version",
-            raw=body,
-            content_type=f"multipart/form-data; boundary={boundary}",
-            pipelineid=pipeline_id,
-            name=name,
-            display_name=display_name,
-        )
+        form = head.encode() + b"Content-Type: application/yaml\r\n\r\n" + package + f"\r\n--{boundary}--\r\n".encode()
+        asked = {"pipelineid": pipeline_id, "name": name, "display_name": display_name}
+        path = f"{API}/pipelines/upload_version"
+        answer = self._read(self._send("POST", path, asked, form, f"multipart/form-data; boundary={boundary}"))
         return str(answer["pipeline_version_id"])
 
     def runs_named(self, name: str, experiment_id: str) -> list[Json]:
         """Runs with exactly this name, oldest first."""
-        found = self._all("runs", filter=_named(name), experiment_id=experiment_id, namespace=self.namespace)
+        found = self._all("runs", filter=_named(name), experiment_id=experiment_id, **self._owner())
         return sorted(found, key=lambda run: (run["created_at"], run["run_id"]))
 
     def create_run(
@@ -107,7 +100,7 @@ class Kubeflow:
         except (NotFound, StoreError, InputError):
             return ""
 
-    def _owner(self) -> Json:
+    def _owner(self) -> dict[str, str]:
         return {"namespace": self.namespace} if self.namespace else {}
 
     def _all(self, path: str, key: str = "", **query: str) -> list[Json]:
@@ -115,23 +108,16 @@ class Kubeflow:
         found: list[Json] = []
         token = ""
         while True:
-            page = self._call("GET", f"{API}/{path}", page_size="100", page_token=token, **query)
+            page = self._call("GET", f"{API}/{path}", {"page_size": "100", "page_token": token, **query})
             found += page.get(key or path, [])
             token = page.get("next_page_token", "")
             if not token:
                 return found
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        body: Json | None = None,
-        raw: bytes | None = None,
-        content_type: str = "",
-        **query: str,
-    ) -> Json:
-        data = raw if body is None else json.dumps(body).encode()
-        answer = self._send(method, path, data, content_type or "application/json", **query)
+    def _call(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Json | None = None) -> Json:
+        return self._read(self._send(method, path, query, None if body is None else json.dumps(body).encode()))
+
+    def _read(self, answer: bytes) -> Json:
         try:
             value = json.loads(answer or b"{}")
         except ValueError:
@@ -141,18 +127,23 @@ class Kubeflow:
             raise InputError(f"{self.endpoint} answers, but not as Kubeflow Pipelines does: check the address{hint}")
         return value
 
-    def _send(self, method: str, path: str, data: bytes | None = None, content_type: str = "", **query: str) -> bytes:
-        asked = urllib.parse.urlencode({name: value for name, value in query.items() if value})
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        asked = urllib.parse.urlencode({name: value for name, value in (query or {}).items() if value})
+        url = f"{self.endpoint}{path}" + (f"?{asked}" if asked else "")
+        headers = {"Content-Type": content_type}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         try:
-            request = urllib.request.Request(
-                f"{self.endpoint}{path}" + (f"?{asked}" if asked else ""), data, method=method
-            )
+            request = urllib.request.Request(url, data, headers, method=method)
         except ValueError:
             raise InputError(f"{self.endpoint} is no address; write it as http://HOST:PORT") from None
-        if content_type:
-            request.add_header("Content-Type", content_type)
-        if self.token:
-            request.add_header("Authorization", f"Bearer {self.token}")
         try:
             with urllib.request.urlopen(request, timeout=self.timeout_seconds) as answer:
                 return bytes(answer.read())

@@ -7,6 +7,9 @@ ingest -> validate -> prepare -> train (candidates side by side) -> evaluate -> 
 >>> everloop submit             # runs it on Kubeflow
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from kfp import dsl
 
 from components.evaluation import evaluate as evaluate_step
@@ -82,3 +85,10 @@ def training(
     with_store(ingested, validated, prepared, judged, registered)
     with_retries(trained, evaluated)
     return registered.outputs["Output"]
+
+
+def arguments(home: str, sources: Mapping[str, list[str]], settings: Settings) -> dict[str, Any]:
+    """What `training` is called with: settings that are null are left out, since a parameter cannot hold null."""
+    sections = settings.model_dump(mode="json", exclude_none=True)
+    wanted = {name: sections[name] for name in training.component_spec.inputs if name in sections}
+    return {"home": home, "sources": dict(sources), **wanted}

@@ -9,11 +9,14 @@ S3 takes its endpoint and keys from the environment, as boto3 does (AWS_ENDPOINT
 
 import contextlib
 import errno
+import io
 import os
+import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
 from components.recsys.errors import InputError, NotFound, StoreError
@@ -32,6 +35,9 @@ class Store(Protocol):
 
     def create(self, key: str, data: bytes) -> bool:
         """Put bytes under a key unless something is there. Of two writers at once exactly one gets True."""
+
+    def upload(self, key: str, file: Path) -> None:
+        """Put a file's bytes under a key, whole or not at all, without holding them all in memory."""
 
     def list(self, prefix: str = "") -> list[str]:
         """All keys under a folder-like prefix, sorted."""
@@ -56,7 +62,7 @@ class FolderStore:
 
     def write(self, key: str, data: bytes) -> None:
         with told_as_store_error(self.url), self._written(key, data) as (temporary, target):
-            os.replace(temporary, target)
+            Path(temporary).replace(target)
 
     def create(self, key: str, data: bytes) -> bool:
         with told_as_store_error(self.url), self._written(key, data) as (temporary, target):
@@ -65,6 +71,10 @@ class FolderStore:
             except FileExistsError:
                 return False
         return True
+
+    def upload(self, key: str, file: Path) -> None:
+        with told_as_store_error(self.url), file.open("rb") as source, self._written(key, source) as (staged, target):
+            Path(staged).replace(target)
 
     def list(self, prefix: str = "") -> list[str]:
         base = self.root / prefix
@@ -77,13 +87,13 @@ class FolderStore:
             (self.root / key).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _written(self, key: str, data: bytes) -> Iterator[tuple[str, Path]]:
+    def _written(self, key: str, data: bytes | BinaryIO) -> Iterator[tuple[str, Path]]:
         target = self.root / key
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                shutil.copyfileobj(io.BytesIO(data) if isinstance(data, bytes) else data, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp gives 0600, which other users of a shared home could not read
@@ -113,7 +123,7 @@ class S3Store:
             response_checksum_validation="when_required",
             s3={"addressing_style": "path"},
         )
-        self.client: Any = boto3.client("s3", config=config, region_name=os.environ.get("AWS_REGION", "us-east-1"))
+        self.client: Any = boto3.client("s3", config=config, region_name=_region())
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
@@ -129,14 +139,32 @@ class S3Store:
     def create(self, key: str, data: bytes) -> bool:
         from botocore.exceptions import ClientError
 
+        writer = uuid.uuid4().hex
+        put = {"Bucket": self.bucket, "Key": self._key(key), "Body": data, "Metadata": {"writer": writer}}
         with _s3_told(self.url, key):
             try:
-                self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
+                self.client.put_object(**put, IfNoneMatch="*")
             except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
-                    return False
-                raise
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
+                    raise
+                return self._written_by(key, writer)
         return True
+
+    def _written_by(self, key: str, writer: str) -> bool:
+        """Whether what is there is ours after all: a first answer was lost, and the second try found our own object."""
+        from botocore.exceptions import ClientError
+
+        try:
+            head = self.client.head_object(Bucket=self.bucket, Key=self._key(key))
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return False
+            raise
+        return bool(head["Metadata"].get("writer") == writer)
+
+    def upload(self, key: str, file: Path) -> None:
+        with file.open("rb") as source, _s3_told(self.url, key):
+            self.client.upload_fileobj(source, self.bucket, self._key(key))
 
     def list(self, prefix: str = "") -> list[str]:
         under = self._key(prefix).rstrip("/")
@@ -158,7 +186,8 @@ def open_store(url: str) -> Store:
     """The store that a URL or a plain path names. Raises InputError for a scheme that is not known."""
     scheme = urlsplit(url).scheme if "://" in url else ""
     if scheme not in STORES:
-        raise InputError(f"{url}: no store for '{scheme}://'; known are {', '.join(f'{s}://' for s in STORES if s)} and plain paths")
+        known = ", ".join(f"{name}://" for name in STORES if name)
+        raise InputError(f"{url}: no store for '{scheme}://'; known are {known} and plain paths")
     return STORES[scheme](url)
 
 
@@ -166,12 +195,16 @@ def storage_options(url: str) -> dict[str, str] | None:
     """What deltalake needs beside the environment to reach the same place as `open_store`."""
     if not url.startswith("s3://"):
         return None
-    options = {"AWS_REGION": os.environ.get("AWS_REGION", "us-east-1"), "aws_conditional_put": "etag"}
+    options = {"AWS_REGION": _region(), "aws_conditional_put": "etag"}
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
         options["AWS_ENDPOINT_URL"] = endpoint
         options["AWS_ALLOW_HTTP"] = str(endpoint.startswith("http://")).lower()
     return options
+
+
+def _region() -> str:
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
 @contextlib.contextmanager
@@ -200,7 +233,7 @@ def _s3_told(where: str, key: str) -> Iterator[None]:
         if code == "NoSuchBucket":
             raise StoreError(f"{where}: the bucket does not exist") from None
         if code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"):
-            raise StoreError(f"{where}: access denied ({code}); check AWS_ACCESS_KEY_ID and the bucket's policy") from None
+            raise StoreError(f"{where}: access denied ({code}); check AWS_ACCESS_KEY_ID, the bucket's policy") from None
         raise StoreError(f"{where}: {code or error}") from None
     except BotoCoreError as error:
         raise StoreError(f"{where}: {error}") from None

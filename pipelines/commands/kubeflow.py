@@ -1,15 +1,33 @@
 """`everloop compile` and `everloop submit`."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from pipelines.console import JsonOption, answer, next_step, out
+from components.recsys.errors import InputError
+from components.recsys.home import Home
+from components.recsys.settings import load_settings
+from pipelines.commands.run import DataOption, EventsOption, ItemsOption, UsersOption, chosen_sources, show_result
+from pipelines.console import HomeOption, JsonOption, SetOption, SettingsOption, answer, err, next_step, out, say
+
+EXAMPLES = """[bold]Examples[/]
+
+export KUBEFLOW_ENDPOINT=http://localhost:8888 EVERLOOP_HOME=s3://recommender/home
+
+everloop submit --wait                           [dim]MovieLens 100K[/]
+
+everloop submit --events clicks.csv --items products.csv --namespace team-a
+"""
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("compile", epilog="[bold]Example[/]\n\neverloop compile && kubectl apply -f manifests/pipelines")(compile_)
+    app.command("compile", epilog="[bold]Example[/]\n\neverloop compile && kubectl apply -f manifests/pipelines")(
+        compile_
+    )
+    app.command(epilog=EXAMPLES)(submit)
 
 
 def compile_(
@@ -26,3 +44,75 @@ def compile_(
             out.print(str(path))
         next_step(f"kubectl apply -f {target}   ·   everloop submit")
     return 0
+
+
+def submit(
+    home: HomeOption,
+    events: EventsOption = [],  # noqa: B006
+    items: ItemsOption = [],  # noqa: B006
+    users: UsersOption = [],  # noqa: B006
+    data: DataOption = "",
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            "--endpoint",
+            envvar="KUBEFLOW_ENDPOINT",
+            help="Kubeflow Pipelines' API: http://HOST:8888, or https://HOST/pipeline.",
+        ),
+    ] = "",
+    token: Annotated[
+        str,
+        typer.Option(
+            "--token", envvar="KUBEFLOW_TOKEN", help="Bearer token, where the endpoint wants one.", show_default=False
+        ),
+    ] = "",
+    namespace: Annotated[
+        str,
+        typer.Option(
+            "--namespace", envvar="KUBEFLOW_NAMESPACE", help="Your profile, where Kubeflow serves several users."
+        ),
+    ] = "",
+    name: Annotated[
+        str, typer.Option("--name", help="Of the run; by default made from data, settings and version.")
+    ] = "",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Take no step from Kubeflow's cache.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run and show its result.")] = False,
+    settings: SettingsOption = None,
+    set_: SetOption = [],  # noqa: B006
+    json: JsonOption = False,
+) -> int:
+    """Run the pipeline on Kubeflow. The same data, settings and version make one run, however often submitted."""
+    from pipelines.follow import follow, result_of
+    from pipelines.kubeflow import Kubeflow
+    from pipelines.submit import submit as submit_run
+
+    if not endpoint:
+        raise InputError("which Kubeflow? give --endpoint http://HOST:8888 or set KUBEFLOW_ENDPOINT")
+    chosen, place = load_settings(settings, set_), Home(home)
+    sources = chosen_sources(events, items, users, data)
+    kubeflow = Kubeflow(endpoint, token, namespace)
+    submitted = submit_run(kubeflow, place, sources, chosen, name, fresh, say)
+    value = {"run_id": submitted.run_id, "name": submitted.name, "created": submitted.created, "key": submitted.key}
+    if not submitted.created:
+        say(f"{submitted.name} was submitted before: this is that run")
+    if not wait:
+        if not answer(value, json):
+            out.print(f"[bold]run[/] {submitted.run_id}\n[bold]name[/] {submitted.name}")
+            next_step("the same command with --wait follows it")
+        return 0
+    began = time.monotonic()
+
+    def tell(step: str, state: str) -> None:
+        err.print(f"[dim]{time.monotonic() - began:5.1f}s[/] [cyan]{step:<18}[/] {escape(state)}")
+
+    followed = follow(kubeflow, submitted.run_id, tell)
+    result = {
+        **result_of(place, submitted.run_id),
+        **value,
+        "cached": [],
+        "seconds": followed.seconds,
+        "timings": followed.steps,
+    }
+    if not answer(result, json):
+        show_result(result, chosen, home)
+    return 1 if result["outcome"] == "rejected" else 0

@@ -27,6 +27,15 @@ from pipelines.console import (
 )
 
 SHOWN = {"ndcg": "nDCG", "recall": "recall", "hit_rate": "hit rate", "map": "MAP", "mrr": "MRR", "coverage": "coverage"}
+EventsOption = Annotated[
+    list[str],
+    typer.Option("--events", help="Events: CSV, TSV, Parquet, JSON Lines (gzip too), a Delta table; may be repeated."),
+]
+ItemsOption = Annotated[list[str], typer.Option("--items", help="What is known of the items.")]
+UsersOption = Annotated[
+    list[str], typer.Option("--users", help="What is known of the users; for groups in the evaluation only.")
+]
+DataOption = Annotated[str, typer.Option("--data", help="Instead of --events: ml-100k or travel (synthetic).")]
 EXAMPLES = """[bold]Examples[/]
 
 everloop run                                             [dim]MovieLens 100K, fetched on first use[/]
@@ -43,10 +52,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    events: Annotated[list[str], typer.Option("--events", help="Events: CSV, TSV, Parquet, JSON Lines (gzip too) or a Delta table; may be repeated.")] = [],  # noqa: B006
-    items: Annotated[list[str], typer.Option("--items", help="What is known of the items.")] = [],  # noqa: B006
-    users: Annotated[list[str], typer.Option("--users", help="What is known of the users; for groups in the evaluation only.")] = [],  # noqa: B006
-    data: Annotated[str, typer.Option("--data", help="Instead of --events: ml-100k or travel (synthetic).")] = "",
+    events: EventsOption = [],  # noqa: B006
+    items: ItemsOption = [],  # noqa: B006
+    users: UsersOption = [],  # noqa: B006
+    data: DataOption = "",
     serve: Annotated[bool, typer.Option("--serve", help="Go on to serve the champion.")] = False,
     home: HomeOption = DEFAULT,
     settings: SettingsOption = None,
@@ -60,13 +69,13 @@ def run(
     chosen = load_settings(settings, set_)
     check_candidates(chosen.train)
     place = Home(home)
-    sources = _sources(place, events, items, users, data)
+    sources = chosen_sources(events, items, users, data)
     began = time.monotonic()
     done = run_local(place, sources, chosen, _listener(began))
     seconds = time.monotonic() - began
     result = {**done.result, "cached": list(done.cached), "seconds": round(seconds, 1), "timings": done.timings}
     if not answer(result, json):
-        _show(result, chosen, home)
+        show_result(result, chosen, home)
     if serve:
         from pipelines.commands.serve import serve as serve_command
 
@@ -74,7 +83,8 @@ def run(
     return 1 if result["outcome"] == "rejected" else 0
 
 
-def _sources(home: Home, events: list[str], items: list[str], users: list[str], data: str) -> dict[str, list[str]]:
+def chosen_sources(events: list[str], items: list[str], users: list[str], data: str) -> dict[str, list[str]]:
+    """Absolute paths or URLs by kind: MovieLens 100K when nothing is named, the travel world when that cannot be had."""
     if events:
         if data:
             raise InputError("give either --events or --data, not both")
@@ -91,11 +101,11 @@ def _sources(home: Home, events: list[str], items: list[str], users: list[str], 
             say(f"{error}; using the synthetic travel world instead (labelled, not real data)")
             data = "travel"
     if data == "travel":
-        return _travel(home)
+        return _travel()
     raise InputError(f"--data {data}: known are ml-100k and travel; for your own files use --events")
 
 
-def _travel(home: Home) -> dict[str, list[str]]:
+def _travel() -> dict[str, list[str]]:
     from components.recsys.datasets import cache_folder
     from components.recsys.simulator import write
 
@@ -119,7 +129,8 @@ def _listener(began: float) -> Any:
     return tell
 
 
-def _show(result: dict[str, Any], settings: Settings, home: str) -> None:
+def show_result(result: dict[str, Any], settings: Settings, home: str) -> None:
+    """The table, the verdict and its reasons, lists for three people, and where everything lies."""
     if result["cached"]:
         out.print(f"[bold]from the cache:[/] {', '.join(result['cached'])} (same data, same settings)")
     ranked = sorted(result["candidates"].items(), key=lambda item: -(item[1]["metrics"]["ndcg"]["value"] or 0))
