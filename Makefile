@@ -11,7 +11,7 @@ endif
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help run test test-cluster check fmt compile bench bench-serving bench-models setup setup-all constraints clean
+.PHONY: help run test test-cluster check fmt compile bench bench-serving bench-quality setup setup-all constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -59,13 +59,13 @@ fmt: $(VENV)/.ready-all ## format and mend what can be mended
 compile: $(VENV)/.ready ## write all generated files: pipeline manifests, settings reference
 	@$(BIN)/python -m pipelines.generated
 
-bench: bench-serving bench-models ## all benchmarks
+bench: bench-serving bench-quality ## all benchmarks
 
 bench-serving: $(VENV)/.ready-all ## our server against kserve's and FastAPI's, in one run
 	@$(BIN)/python -m benchmarks.serving $(ARGS)
 
-bench-models: $(VENV)/.ready-all ## quality and speed of the models
-	@$(BIN)/python -m benchmarks.models $(ARGS)
+bench-quality: $(VENV)/.ready-all ## quality of the models on MovieLens 100K
+	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
 constraints: $(BIN)/uv ## resolve constraints.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra all --upgrade pyproject.toml -o constraints.txt
