@@ -1,4 +1,4 @@
-"""Lists for people without history, and for when nothing else can answer: what is popular, first of all in what they like.
+"""Lists for people without history, and for when nothing else can answer: what is popular, first in what they like.
 
 >>> fallback = Fallback.of(release.model, release.catalogue)
 >>> release.model.items[fallback.rank(10, likes=["Comedy"])]
@@ -19,7 +19,7 @@ LABELS = "genres"  # the list attribute that people are asked what they like of
 
 
 class Fallback:
-    """popularity: (n_items,). labels: those of each item, compared without regard to case. Always a full list while items are left."""
+    """popularity: (n_items,). labels: those of each item, in any case. A list is full while items are left."""
 
     def __init__(self, popularity: Floats, labels: Sequence[Iterable[str]]) -> None:
         self.popularity = popularity

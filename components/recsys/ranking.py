@@ -53,19 +53,18 @@ def top_k(scores: Floats, k: int) -> tuple[Ints, Floats]:
     >>> top_k(np.array([[1, 3, 3, -np.inf]], np.float32), 4)
     (array([[ 1,  2,  0, -1]], dtype=int32), array([[  3.,   3.,   1., -inf]], dtype=float32))
     """
-    k = min(k, scores.shape[1])
-    keys = _keys(scores)
-    if k < keys.shape[1]:
-        keys = np.partition(keys, keys.shape[1] - k, axis=1)[:, keys.shape[1] - k :]
-    keys = np.sort(keys, axis=1)[:, ::-1]
-    found = (np.int64(0xFFFFFFFF) - (keys & np.int64(0xFFFFFFFF))).astype(np.int32)
+    rows, items = scores.shape
+    k = min(k, items)
+    if not k or not rows:
+        return np.zeros((rows, k), np.int32), np.zeros((rows, k), np.float32)
+    if k < items:
+        least = np.partition(scores, items - k, axis=1)[:, items - k, None]
+        row, item = np.nonzero(scores >= least)  # at least k a row; more where the last place is tied
+    else:
+        row, item = np.repeat(np.arange(rows), items), np.tile(np.arange(items), rows)
+    order = np.lexsort((-scores[row, item], row))  # stable, so equal scores stay in the order of positions
+    first = np.searchsorted(row, np.arange(rows))
+    found = item[order][first[:, None] + np.arange(k)].astype(np.int32)
     values = np.take_along_axis(scores, found, axis=1)
     found[np.isneginf(values)] = NOBODY
     return found, values
-
-
-def _keys(scores: Floats) -> npt.NDArray[np.int64]:
-    """One integer a cell that sorts as (score, then the lower position first): no two are equal, so no sort can differ."""
-    bits = (np.asarray(scores, np.float32) + np.float32(0)).view(np.int32)  # adding zero makes -0.0 equal 0.0
-    ordered = np.where(bits >= 0, bits, bits ^ np.int32(0x7FFFFFFF)).astype(np.int64)
-    return (ordered << 32) | (np.int64(0xFFFFFFFF) - np.arange(scores.shape[1], dtype=np.int64))

@@ -27,7 +27,7 @@ from components.recsys.splits import Split
 
 @dataclass(frozen=True)
 class Fitted:
-    """A candidate. learnt: what validation data chose. seconds: of the final fit, the learning before it not counted."""
+    """A candidate. learnt: what validation data chose. seconds: of the final fit, without the learning before it."""
 
     model: Model
     learnt: dict[str, Any]
@@ -46,8 +46,8 @@ def suitable(candidates: Sequence[str], n_users: int, n_items: int, n_events: in
     if n_items > MOST_ITEMS:
         gigabytes = 16 * n_items**2 / 1e9
         dropped["ease"] = (
-            f"ease is left out: its fit grows with the items cubed, and {n_items:,} items (over {MOST_ITEMS:,}) would take "
-            f"{gigabytes:,.0f} GB; ials does that work"
+            f"ease is left out: its time grows with the items cubed, and {n_items:,} items (over {MOST_ITEMS:,}) "
+            f"would take {gigabytes:,.0f} GB; ials does that work"
         )
     kept = [name for name in dict.fromkeys(candidates) if name not in dropped]
     reasons = [dropped[name] for name in dict.fromkeys(candidates) if name in dropped]

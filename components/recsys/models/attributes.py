@@ -17,6 +17,7 @@ BINS = 10  # quantiles that a number is cut into
 REPEATED = (
     0.5  # distinct values, as a share of all, up to which a column of strings is a category; above it they are names
 )
+MOSTLY = 0.9  # share of strings that read as numbers, from which the column is one of numbers
 COMMON = 0.5  # share of items from which a word says nothing
 WORD = r"[\p{L}\p{N}]+"
 
@@ -32,7 +33,7 @@ def describe(catalogue: Catalogue, text_weight: float, most_features: int) -> Ro
     for column in catalogue.frame.columns:
         if column == "item_id":
             continue
-        values = frame.select("item", value=pl.col(column)).drop_nulls()
+        values = _read_numbers(frame.select("item", value=pl.col(column)).drop_nulls())
         kind = _kind(column, values["value"])
         if kind:
             parts.append(_weigh(_TOKENS[kind](values), column, frame.height, text_weight if kind == "text" else 1.0))
@@ -48,6 +49,14 @@ def describe(catalogue: Catalogue, text_weight: float, most_features: int) -> Ro
     weight = (cells["weight"] / cells["norm"]).to_numpy()
     shape = (frame.height, known.height)
     return Rows.of(cells["item"].to_numpy().astype(np.int32), cells["index"].to_numpy().astype(np.int32), weight, shape)
+
+
+def _read_numbers(values: pl.DataFrame) -> pl.DataFrame:
+    """A column of strings that are numbers but for a few, as numbers: so come years and prices out of text files."""
+    if values["value"].dtype != pl.String:
+        return values
+    numbers = values.with_columns(pl.col("value").cast(pl.Float64, strict=False)).drop_nulls()
+    return numbers if numbers.height >= max(1.0, MOSTLY * values.height) else values
 
 
 def _kind(column: str, values: pl.Series) -> str | None:

@@ -49,7 +49,7 @@ class HistoryConfig(ModelConfig):
 class Training:
     """What a model may learn from.
 
-    validation: events held out after `interactions`, same vocabulary, for learning weights or stopping; None: learn none.
+    validation: events held out from `interactions`, same vocabulary, for choosing settings; None: defaults are taken.
     """
 
     interactions: Interactions
@@ -60,9 +60,10 @@ class Training:
 
 @dataclass
 class Model(ABC):
-    """A recommender. `fit` or `load` give `items` and `prior`, then `score` answers. Subclasses write the underscored half.
+    """A recommender. `fit` or `load` give `items` and `prior`, then `score` answers.
 
-    prior: (n_items,) the scores of somebody without history: time-decayed popularity.
+    prior: (n_items,) the scores of somebody without history: time-decayed popularity. Subclasses write the methods with
+    an underscore.
     `fit` puts a number in place of every 'auto' of `config`, so the config of a fitted model is its whole recipe.
     """
 
@@ -83,7 +84,7 @@ class Model(ABC):
         return self
 
     def score(self, histories: Histories) -> Floats:
-        """(rows, n_items) float32, higher is better, finite; an empty history gets the prior. Seen items are scored as well."""
+        """(rows, n_items) float32, finite, higher is better. An empty history gets the prior, seen items a score."""
         scores = self._score(histories)
         scores[histories.lengths == 0] = self.prior
         return scores
@@ -112,7 +113,7 @@ class Model(ABC):
         return self
 
     def learnt(self) -> dict[str, Any]:
-        """What was chosen on validation data, as settings: `Config(**{**config, **learnt})` fits the same recipe without validation."""
+        """What validation data chose, as settings: `Config(**{**config, **learnt})` is the same recipe without it."""
         return self.chosen
 
     @abstractmethod
@@ -125,7 +126,8 @@ class Model(ABC):
 
     def _score_one(self, history: Ints, weights: Floats) -> Floats:
         """At least one event."""
-        return self._score(Histories(np.array([0, len(history)]), history, weights, len(self.items)))[0]
+        scores: Floats = self._score(Histories(np.array([0, len(history)]), history, weights, len(self.items)))[0]
+        return scores
 
     @abstractmethod
     def _weights(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -153,7 +155,8 @@ def recency(events: int, half_life: float | None) -> Floats:
     """(events,) 1 for the newest and last, halved for every `half_life` events that came after."""
     if half_life is None:
         return np.ones(events, np.float32)
-    return np.exp2(np.arange(1 - events, 1) / half_life).astype(np.float32)
+    weights: Floats = np.exp2(np.arange(1 - events, 1) / half_life).astype(np.float32)
+    return weights
 
 
 def newest(history: Ints, weights: Floats, half_life: float | None) -> tuple[Ints, Floats]:
@@ -168,8 +171,8 @@ def newest(history: Ints, weights: Floats, half_life: float | None) -> tuple[Int
 
 
 def strongest(contributions: Floats, half_life: float | None) -> Ints:
-    """For each column of (history, items) the row that contributes most under the recency weight, or -1 where none speaks for it."""
+    """For each column of (history, items) the row that contributes most, recent ones weighing more, or -1."""
     contributions = contributions * recency(len(contributions), half_life)[:, None]
-    best = contributions.argmax(axis=0).astype(np.int32)
+    best: Ints = contributions.argmax(axis=0).astype(np.int32)
     best[contributions.max(axis=0) <= 0] = NOTHING
     return best

@@ -43,7 +43,8 @@ class Content(Model):
         profiles = histories.matrix(self.config.half_life) @ vectors
         length = np.sqrt(np.asarray(profiles.power(2).sum(axis=1), np.float32))
         scores = np.asarray((profiles @ vectors.T).toarray(), np.float32)
-        return scores / np.where(length > 0, length, 1)[:, None]
+        scores /= np.where(length > 0, length, np.float32(1))[:, None]
+        return scores
 
     def _score_one(self, history: Ints, weights: Floats) -> Floats:
         profile = self.described.sum(*newest(history, weights, self.config.half_life))

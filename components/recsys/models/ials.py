@@ -33,8 +33,9 @@ class IALSConfig(HistoryConfig):
 
 
 class IALS(Model):
-    """Minimises sum over events w (x - 1)^2 + alpha * sum over all cells x^2 + l2 * frequency * |vectors|^2, where x is the
-    product of a user's and an item's vector and w the event's weight.
+    """Minimises sum over events w (x - 1)^2 + alpha * sum over all cells x^2 + l2 * frequency * |vectors|^2.
+
+    x is the product of a user's and an item's vector, w the event's weight.
 
     Only the items' vectors are kept: a user's vector is one small solve from the history, when it is asked for.
     """
@@ -69,7 +70,7 @@ class IALS(Model):
         return solved
 
     def _fold_in(self, taken: Floats, weights: Floats, ground: Floats, columns: int) -> Floats:
-        """The vector of one row from the vectors that it took: (ground + taken' W taken + penalty I)^-1 taken' weights."""
+        """The vector of one row from those that it took: (ground + taken' W taken + penalty I)^-1 taken' weights."""
         weighted = taken * weights[:, None]
         system = ground + taken.T @ weighted
         system.flat[:: len(system) + 1] += self.config.l2 * (weights.sum() + self.config.alpha * columns)
@@ -79,11 +80,13 @@ class IALS(Model):
     def _score(self, histories: Histories) -> Floats:
         with threadpool_limits(1):
             users = self._solve(histories.matrix(self.config.half_life), self.vectors)
-        return users @ self.vectors.T
+        scores: Floats = users @ self.vectors.T
+        return scores
 
     def _score_one(self, history: Ints, weights: Floats) -> Floats:
         items, values = newest(history, weights, self.config.half_life)
-        return self.vectors @ self._fold_in(self.vectors[items], values, self.ground, len(self.vectors))
+        scores: Floats = self.vectors @ self._fold_in(self.vectors[items], values, self.ground, len(self.vectors))
+        return scores
 
     def _weights(self) -> dict[str, np.ndarray[Any, Any]]:
         return {"vectors": self.vectors}
@@ -93,7 +96,7 @@ class IALS(Model):
         self._prepare()
 
     def _explain(self, history: Ints, items: Ints) -> Ints:
-        """The score is a sum over the history: item' A^-1 taken_j, with A the system that the fold-in solves (Hu et al., section 5)."""
+        """The score is a sum over the history of item' A^-1 taken, A the fold-in's system (Hu et al., section 5)."""
         distinct, values = newest(history, np.ones(len(history), np.float32), self.config.half_life)
         taken = self.vectors[distinct]
         system = self.ground + taken.T @ (taken * values[:, None])

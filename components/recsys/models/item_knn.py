@@ -1,6 +1,6 @@
 """Item-kNN: people who took this also took that (Sarwar et al., WWW 2001; shrinkage as in Dacrema et al., RecSys 2019).
 
->>> ItemKNN(ItemKNN.Config(neighbours=100, shrink=10)).fit(training).score(histories)
+>>> ItemKNN(ItemKNN.Config(neighbours=200, shrink=10)).fit(training).score(histories)
 """
 
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ BLOCK_CELLS = 16_000_000  # similarities held at once: 64 MB
 
 
 class ItemKNNConfig(HistoryConfig):
-    neighbours: int = Field(default=100, ge=1, description="Most similar items kept for each item.")
+    neighbours: int = Field(default=200, ge=1, description="Most similar items kept for each item.")
     shrink: float = Field(
         default=10.0,
         ge=0,

@@ -19,7 +19,7 @@ HALF_LIVES = (None, 365.0, 90.0, 30.0, 7.0)  # days
 class PopularityConfig(ModelConfig):
     half_life_days: HalfLife = Field(
         default="auto",
-        description="Days after which a person counts half, measured back from the newest event; null: all count the same; "
+        description="Days after which a person counts half, back from the newest event; null: all count the same; "
         "auto: the best of a few on validation data, 90 without any.",
     )
 

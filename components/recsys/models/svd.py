@@ -1,8 +1,8 @@
 """Degree-normalised SVD: the smooth part of the user-item graph (GF-CF's low-pass filter, Shen et al., CIKM 2021).
 
->>> SVD(SVD.Config(factors=20)).fit(training).score(histories)
+>>> SVD(SVD.Config(factors=40)).fit(training).score(histories)
 
-Few factors say what EASE cannot: tastes shared by items that nobody took together. Alone it is middling; blended it adds.
+Few factors say what EASE cannot: tastes shared by items that nobody took together. Middling alone, it adds to a blend.
 """
 
 from typing import Any, ClassVar
@@ -18,11 +18,11 @@ from components.recsys.models.validation import choose_half_life
 
 
 class SVDConfig(HistoryConfig):
-    factors: int = Field(default=20, ge=1, description="Singular vectors kept; more turn the filter into memory.")
+    factors: int = Field(default=40, ge=1, description="Singular vectors kept; more turn the filter into memory.")
 
 
 class SVD(Model):
-    """score = x D^-1/2 V V' D^1/2 with V the right singular vectors of the degree-normalised matrix, D the items' degrees."""
+    """score = x D^-1/2 V V' D^1/2 with V the right singular vectors of the degree-normalised matrix, D the degrees."""
 
     name: ClassVar[str] = "svd"
     Config: ClassVar[type[HistoryConfig]] = SVDConfig
@@ -62,7 +62,7 @@ def _root(degrees: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _right_vectors(matrix: sp.csr_array, count: int, seed: int) -> np.ndarray[Any, Any]:
-    """(columns, count) of the largest singular values; the largest entry of each is positive, since a solver is free to flip."""
+    """(columns, count) of the largest values. A solver may flip signs: the largest entry of each is made positive."""
     if count >= min(matrix.shape) - 1:
         vectors = np.linalg.svd(matrix.toarray(), full_matrices=False)[2][:count]
     else:
