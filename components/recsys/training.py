@@ -8,7 +8,7 @@
 
 import difflib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from components.recsys.errors import InputError
 from components.recsys.frames import Catalogue, Interactions, Strings
 from components.recsys.models import MODELS
-from components.recsys.models.base import AUTO, Model, Training
+from components.recsys.models.base import Model, Training
 from components.recsys.models.ease import MOST_ITEMS
 from components.recsys.settings import TrainSettings, parse
 from components.recsys.splits import Split
@@ -80,7 +80,7 @@ def fit_candidate(
     catalogue = Catalogue.align(vocabulary, items)
     learnt: dict[str, Any] = {}
     with threadpool_limits(settings.threads):
-        if split.validation.height and _learns(config.model_dump()):
+        if split.validation.height and kind(config).learns():
             told("learning settings on the validation part")
             train = Interactions.from_frame(split.train, vocabulary, split.event_weights)
             held = Interactions.from_frame(split.validation, vocabulary, split.event_weights)
@@ -112,11 +112,6 @@ def _known(name: str) -> type[Model]:
             + (f"did you mean '{near[0]}'?" if near else f"known are {', '.join(MODELS)}")
         )
     return MODELS[name]
-
-
-def _learns(settings: Mapping[str, Any]) -> bool:
-    """Whether a setting, or one inside it, is left to validation data."""
-    return any(_learns(value) if isinstance(value, Mapping) else value == AUTO for value in settings.values())
 
 
 def _vocabulary(events: Sequence[pl.DataFrame], items: pl.DataFrame | None) -> Strings:

@@ -40,7 +40,7 @@ class HistoryConfig(ModelConfig):
 
     half_life: HalfLife = Field(
         default="auto",
-        description="Events after which an older one in a history counts half, at query time; null: all count the same; "
+        description="Events after which an older one of a history counts half when asked; null: all count the same; "
         "auto: the best of a few on validation data, 8 without any.",
     )
 
@@ -111,6 +111,10 @@ class Model(ABC):
         self.prior = weights["prior"]
         self._load(weights)
         return self
+
+    def learns(self) -> bool:
+        """Whether validation data would choose a setting."""
+        return AUTO in self.config.model_dump().values()
 
     def learnt(self) -> dict[str, Any]:
         """What validation data chose, as settings: `Config(**{**config, **learnt})` is the same recipe without it."""

@@ -37,7 +37,7 @@ class EASEConfig(HistoryConfig):
         default=0.5,
         ge=0,
         le=1,
-        description="A user weighs their events to minus this power: a few heavy users must not decide; 0: as published.",
+        description="A user weighs their events to minus this power: few heavy users must not decide; 0: as published.",
     )
     debias: float = Field(
         default=0.15,

@@ -24,6 +24,7 @@ from components.recsys.settings import parse
 # With these and no learning the blend is on MovieLens within a thousandth of the best that learning finds: the search
 # starts here and leaves only for a gain that validation data can show.
 DEFAULT_WEIGHTS = {"ease": 0.4, "ials": 0.35, "svd": 0.15, "content": 0.05, "popularity": 0.05}
+PRIOR = "popularity"
 OTHER_WEIGHT = 0.1  # of a part that has no default
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 ROUNDS = 2  # over all parts; a third changes nothing
@@ -49,26 +50,34 @@ class Hybrid(Model):
     name: ClassVar[str] = "hybrid"
     Config: ClassVar[type[ModelConfig]] = HybridConfig
 
+    parts: dict[str, Model]
+
     def _fit(self, training: Training) -> None:
         given = self.config.parts
         if given == AUTO:
             small = len(self.items) <= MOST_ITEMS
             given = {name: {} for name in DEFAULT_WEIGHTS if name != "ease" or small}
         self._assemble(given)
+        if self.config.weights != AUTO:
+            _check(self.config.weights, given)
         for part in self.parts.values():
             part.fit(training)
-        learnt = {name: {**given[name], **part.learnt()} for name, part in self.parts.items()}
-        if "popularity" in self.parts:
-            self.prior = self.parts["popularity"].prior
         judge = Judge.of(training)
-        if judge is not None:
-            self.chosen = {"parts": learnt}
         if self.config.weights == AUTO:
-            if judge is None:
-                self.configure(weights=_share({name: DEFAULT_WEIGHTS.get(name, OTHER_WEIGHT) for name in self.parts}))
-            else:
-                self.choose(weights=_learn(self.parts, judge))
+            weights = _share({name: DEFAULT_WEIGHTS.get(name, OTHER_WEIGHT) for name in self.parts})
+            self.configure(weights=weights if judge is None else _learn(self.parts, weights, judge))
+        if PRIOR in self.parts:
+            self.prior = self.parts[PRIOR].prior
+        # What weighs nothing need not be fitted again or shipped; popularity stays for people without history.
+        self.parts = {name: part for name, part in self.parts.items() if self.config.weights.get(name) or name == PRIOR}
+        if judge is not None:
+            learnt = {name: {**given[name], **part.learnt()} for name, part in self.parts.items()}
+            self.chosen = {"parts": learnt, "weights": self.config.weights}
         self.configure(parts={name: part.config.model_dump(mode="json") for name, part in self.parts.items()})
+
+    def learns(self) -> bool:
+        given = self.config.parts
+        return super().learns() or any(_part(name, values).learns() for name, values in given.items())
 
     def _assemble(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         self.parts = {name: _part(name, values) for name, values in sorted(settings.items())}
@@ -123,15 +132,28 @@ def _part(name: str, settings: Mapping[str, Any]) -> Model:
 
     known = [model for model in MODELS if model != Hybrid.name]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else "known are " + ", ".join(known)
-        raise InputError(f"train.models.hybrid.parts: there is no model '{name}' to blend; {hint}")
+        raise InputError(f"train.models.hybrid.parts: there is no model '{name}' to blend; {_hint(name, known)}")
     kind = MODELS[name]
     return kind(parse(kind.Config, settings, f"train.models.hybrid.parts.{name}"))
 
 
-def _learn(parts: Mapping[str, Model], judge: Judge) -> dict[str, float]:
-    """Coordinate ascent on the simplex, from the defaults or one part: each in turn takes the share that is best."""
+def _check(weights: Mapping[str, float], parts: Mapping[str, Any]) -> None:
+    for name in weights:
+        if name not in parts:
+            raise InputError(
+                f"train.models.hybrid.weights: '{name}' is not among the parts; {_hint(name, list(parts))}"
+            )
+    if not any(weights.values()):
+        raise InputError("train.models.hybrid.weights: give at least one part a weight above 0")
+
+
+def _hint(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else "known are " + ", ".join(known)
+
+
+def _learn(parts: Mapping[str, Model], weights: dict[str, float], judge: Judge) -> dict[str, float]:
+    """Coordinate ascent on the simplex, from some weights: each part in turn takes the share that is best."""
     scores = {name: standardise(part.score(judge.histories)) for name, part in parts.items()}
 
     def quality(weights: Mapping[str, float]) -> float:
@@ -142,9 +164,6 @@ def _learn(parts: Mapping[str, Model], judge: Judge) -> dict[str, float]:
         return judge.ndcg(total)
 
     tried = _remembering(quality)
-    weights = _share({name: DEFAULT_WEIGHTS.get(name, OTHER_WEIGHT) for name in parts})
-    for alone in parts:
-        weights = _better(weights, [{name: float(name == alone) for name in parts}], tried)
     for _ in range(ROUNDS):
         for name in parts:
             weights = _better(weights, [_with_share(weights, name, share) for share in SHARES], tried)
