@@ -203,6 +203,10 @@ class ServingSettings(Section):
     poll_seconds: float = Field(default=1.0, gt=0, description="How often the ledger is asked for a new champion.")
     request_timeout_seconds: float = Field(default=10.0, gt=0, description="A client that sends its request slower than this is cut off.")
     grace_seconds: float = Field(default=10.0, ge=0, description="At the end, requests in flight get this long.")
+    drain_seconds: float = Field(
+        default=0.0, ge=0, description="After SIGTERM the server says not ready and answers on for this long, until balancers have noticed; 5 on Kubernetes."
+    )
+    history_cache_users: int = Field(default=100_000, ge=1, description="Users whose history is held in memory; 1 kB each at 100 events.")
 
 
 class TrackingSettings(Section):

@@ -1,0 +1,41 @@
+"""The server's metrics, made once a server.
+
+>>> measures = Measures()
+>>> measures.exposition()
+b'# HELP everloop_requests_total ...'
+"""
+
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from monitoring import metrics
+from serving.predictor import Predictor
+
+
+class Measures:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.requests = metrics.REQUESTS.on(self.registry)
+        self.seconds = metrics.REQUEST_SECONDS.on(self.registry)
+        self.lists = metrics.LISTS.on(self.registry)
+        self.fallbacks = metrics.FALLBACKS.on(self.registry)
+        self.short_lists = metrics.SHORT_LISTS.on(self.registry)
+        self.events = metrics.EVENTS.on(self.registry)
+        self.history_errors = metrics.HISTORY_ERRORS.on(self.registry)
+        self.cut_off = metrics.CUT_OFF.on(self.registry)
+        self.ready = metrics.READY.on(self.registry)
+        self.release_info = metrics.RELEASE_INFO.on(self.registry)
+        self.release_since = metrics.RELEASE_SINCE.on(self.registry)
+        self.swaps = metrics.SWAPS.on(self.registry)
+        self.refused = metrics.REFUSED.on(self.registry)
+        self.ledger_seen = metrics.LEDGER_SEEN.on(self.registry)
+        self.users_cached = metrics.USERS_CACHED.on(self.registry)
+
+    def lists_of(self, predictor: Predictor) -> Counter:
+        return self.lists.labels(model=predictor.model.name, release=predictor.short, variant=predictor.variant)
+
+    def exposition(self) -> bytes:
+        return generate_latest(self.registry)

@@ -1,0 +1,163 @@
+"""What the server does for a request once it is read: lists, feedback, readiness; no HTTP in here.
+
+>>> service.predict([Ask(user="42")])
+[{'request_id': '5f0c...', 'release': '9f2c...', 'variant': 'champion', 'items': [...]}]
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import Counter
+
+from components.recsys.errors import EverloopError, StoreError
+from components.recsys.release import SHORT
+from components.recsys.settings import ServingSettings
+from serving.asks import Ask
+from serving.feedback import Writer
+from serving.history import Feedback, History
+from serving.logs import log
+from serving.measures import Measures
+from serving.predictor import NOTHING, Past, Predictor
+
+Json = dict[str, Any]
+PAUSE_AFTER = 8  # lists answered before other requests get their turn
+QUIET_SECONDS = 10.0  # between two log lines on a history that keeps failing
+
+
+class NotReady(EverloopError):
+    """No release yet, or the end is near. The status, 503, makes a balancer ask elsewhere."""
+
+
+@dataclass
+class Leading:
+    """The release that answers, with the histories in its vocabulary; replaced as a whole."""
+
+    predictor: Predictor
+    lists: Counter
+    pasts: OrderedDict[str, tuple[Past, str]] = field(default_factory=OrderedDict)
+
+
+class Service:
+    def __init__(self, settings: ServingSettings, history: History, measures: Measures) -> None:
+        self.settings, self.history, self.measures = settings, history, measures
+        self.writer = Writer(history)
+        self.leading: Leading | None = None
+        self.draining = False
+        self.complained = -QUIET_SECONDS
+
+    @property
+    def ready(self) -> bool:
+        return self.leading is not None and not self.draining
+
+    def take(self, predictor: Predictor) -> None:
+        """Serve this from now on. One assignment: no request sees half of it, and those in flight keep the former."""
+        former, self.leading = self.leading, Leading(predictor, self.measures.lists_of(predictor))
+        if former:
+            self.measures.release_info.remove(former.predictor.model.name, former.predictor.short)
+            self.measures.swaps.inc()
+        self.measures.release_info.labels(model=predictor.model.name, release=predictor.short).set(1)
+        self.measures.release_since.set_to_current_time()
+        self.measures.ready.set(self.ready)
+        log(
+            "serving",
+            release=predictor.digest,
+            model=predictor.model.name,
+            items=len(predictor.ids),
+            before=former and former.predictor.short,
+        )
+
+    def drain(self) -> None:
+        """Say not ready, and go on answering until the server stops."""
+        self.draining = True
+        self.measures.ready.set(0)
+
+    def current(self) -> Predictor:
+        return self._leading().predictor
+
+    async def predict(self, asks: Sequence[Ask]) -> list[Json]:
+        """A list for each ask, all from one release. Raises InputError, NotReady."""
+        leading = self._leading()
+        answers = []
+        for count, ask in enumerate(asks, start=1):
+            answers.append(self._answer(leading, ask))
+            if count % PAUSE_AFTER == 0:
+                await asyncio.sleep(0)
+        leading.lists.inc(len(answers))
+        return answers
+
+    async def take_feedback(self, events: Sequence[Feedback]) -> list[bool]:
+        """Keep events; which of them were new. The next list knows them. Raises StoreError."""
+        try:
+            fresh = await self.writer.append(events)
+        except StoreError as error:
+            self._complain("append", error)
+            raise StoreError(
+                "the online history cannot be written just now; the events were not taken, send them again"
+            ) from None
+        leading = self.leading
+        if leading:
+            for event in events:
+                leading.pasts.pop(event.user_id, None)
+        accepted = sum(fresh)
+        self.measures.events.labels(outcome="accepted").inc(accepted)
+        self.measures.events.labels(outcome="duplicate").inc(len(fresh) - accepted)
+        return fresh
+
+    def close(self) -> None:
+        self.writer.close()
+        self.history.close()
+
+    def _leading(self) -> Leading:
+        if self.leading is None:
+            raise NotReady("no release serves yet: the first one is promoted by `everloop run`")
+        return self.leading
+
+    def _answer(self, leading: Leading, ask: Ask) -> Json:
+        predictor = leading.predictor
+        if ask.history is not None:
+            past = predictor.past((item, "") for item in ask.history)
+            cause = "" if len(past[0]) else "unknown_items" if ask.history else "no_history"
+        elif ask.user:
+            past, cause = self._recall(leading, ask.user)
+        else:
+            past, cause = NOTHING, "no_history"
+        answer = predictor.answer(ask, past, cause)
+        if "fallback" in answer:
+            self.measures.fallbacks.labels(reason=answer["fallback"]).inc()
+        if "note" in answer:
+            self.measures.short_lists.inc()
+        return answer
+
+    def _recall(self, leading: Leading, user: str) -> tuple[Past, str]:
+        """The user's history in the release's vocabulary, and why it is empty if it is."""
+        known = leading.pasts.get(user)
+        if known is not None:
+            leading.pasts.move_to_end(user)
+            return known
+        try:
+            events = self.history.read(user)
+        except StoreError as error:
+            self._complain("read", error)
+            return NOTHING, "history_unavailable"
+        past = leading.predictor.past(events)
+        known = past, "" if len(past[0]) else "unknown_items" if events else "unknown_user"
+        leading.pasts[user] = known
+        if len(leading.pasts) > self.settings.history_cache_users:
+            leading.pasts.popitem(last=False)
+        self.measures.users_cached.set(len(leading.pasts))
+        return known
+
+    def _complain(self, operation: str, error: StoreError) -> None:
+        self.measures.history_errors.labels(operation=operation).inc()
+        if time.monotonic() - self.complained >= QUIET_SECONDS:
+            self.complained = time.monotonic()
+            log("the online history failed", operation=operation, why=str(error))
+
+
+def model_facts(predictor: Predictor) -> Json:
+    """What the model endpoints say of the release."""
+    return {"model": predictor.model.name, "release": predictor.digest, "version": predictor.digest[:SHORT]}
