@@ -42,6 +42,7 @@ def facts_of(batch: str, sources: list[str], cleaned: Cleaned) -> Facts:
         "columns": list(cleaned.columns),
         "counts": dict(sorted(cleaned.counts.items())),
         "reasons": reasons_of(cleaned.bad),
+        "repeated": cleaned.repeated,
         "first": span[0].isoformat() if span[0] else None,
         "last": span[1].isoformat() if span[1] else None,
         "days": days,

@@ -41,12 +41,23 @@ DEFAULT_EVENT = "interaction"
 EARLIEST = datetime(1990, 1, 1)  # no log of what people did online is older; zero and wrong units land in 1970
 LEEWAY = timedelta(days=1)  # clocks and time zones of those who wrote the log
 CELL = 200  # characters of a cell that a quarantined row shows
+# Every change that cleaning can make, so that a report has the same lines for every batch.
+CHANGES = (
+    "blank_rows",
+    "broken_lines",
+    "text_normalised",
+    "ids_from_floats",
+    "event_filled",
+    "quarantined",
+    "exact_duplicates",
+    "near_duplicates",
+)
 NUMBER_WORDS = ("NA", "-", "nan", "NaN")  # besides the settings' words, for cells that should be numbers
 
 
 @dataclass
 class Cleaned:
-    """events: EVENT_SCHEMA, no two with one event_id. bad: BAD_SCHEMA. counts: each change. rows: that arrived."""
+    """events: EVENT_SCHEMA, no two with one event_id. bad: BAD_SCHEMA. counts: each change. rows: that arrived. repeated: examples of exact repeats."""
 
     events: pl.DataFrame
     bad: pl.DataFrame
@@ -54,6 +65,7 @@ class Cleaned:
     columns: tuple[str, ...] = ()
     counts: Counter[str] = field(default_factory=Counter)
     messages: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
 
 
 def clean_events(tables: list[Table], settings: DataSettings, now: datetime) -> Cleaned:
@@ -73,6 +85,8 @@ def clean_events(tables: list[Table], settings: DataSettings, now: datetime) -> 
     done.events = events.select(list(EVENT_SCHEMA))
     done.columns = tuple(name for name in EVENT_SCHEMA if any(name in table.frame.columns for table in tables))
     done.counts["quarantined"] = done.bad.height
+    for change in CHANGES:
+        done.counts.setdefault(change, 0)
     return done
 
 
@@ -209,8 +223,17 @@ def _distinct(
     """Without exact and near repeats. Also rows that use the event_id of another event."""
     content = [name for name in EVENT_SCHEMA if name != "event_id"]
     before = events.height
+    everything = events
     events = events.unique([*content, "event_id"], keep="first", maintain_order=True)
     done.counts["exact_duplicates"] += before - events.height
+    if before > events.height:
+        again = everything.filter(~everything["event_id"].is_first_distinct()).head(3)
+        done.repeated = [
+            f"{sources[file]} row {row}: user {user!r}, item {item!r}, {time:%Y-%m-%d %H:%M:%S}"
+            for file, row, user, item, time in again.select(
+                "__file", "__row", "user_id", "item_id", "timestamp"
+            ).iter_rows()
+        ]
     again = ~events["event_id"].is_first_distinct()
     conflicts = _quarantined(events.filter(again), "duplicates", "event_id", "event_id of another event", sources)
     events = events.filter(~again)

@@ -3,8 +3,8 @@
 >>> map_columns(["userId", "movieId", "rating", "timestamp"], "events", EventSource(), "ratings.csv").names
 {'user_id': 'userId', 'item_id': 'movieId', 'value': 'rating', 'timestamp': 'timestamp'}
 
-Settings win (`columns: {user_id: userId}`), then our own names, then names that other tools use. RecBole's types in the header
-(`user_id:token`) are taken off. What was guessed is told.
+Settings win (`columns: {user_id: userId}`), then our own names, then names that other tools use. RecBole's types in the
+header (`user_id:token`) are taken off. What was guessed is told.
 """
 
 import difflib
@@ -28,14 +28,15 @@ EVENT_COLUMNS = ("user_id", "item_id", "timestamp", "event", "value", "event_id"
 # Spelt as `_plain` spells: lower case, letters and digits only.
 USER = "userid user uid userno usernr customerid customer visitorid visitor memberid reviewerid accountid clientid"
 ITEM = (
-    "itemid item iid itemno itemnr movieid movie filmid productid product sku asin parentasin articleid trackid songid bookid "
-    "isbn hotelid offerid listingid destinationid newsid videoid contentid gameid animeid businessid poiid"
+    "itemid item iid itemno itemnr movieid movie filmid productid product sku asin parentasin articleid trackid "
+    "isbn hotelid offerid listingid destinationid newsid videoid contentid gameid animeid businessid poiid "
+    "bookid songid"
 )
 ALIASES: dict[str, dict[str, str]] = {
     "events": {
         "user_id": USER,
         "item_id": ITEM,
-        "timestamp": "timestamp ts time date datetime eventtime eventtimestamp unixtime unixreviewtime createdat occurredat",
+        "timestamp": "timestamp ts time date datetime eventtime eventtimestamp unixtime createdat occurredat",
         "event": "event eventtype action behavior behaviour behaviortype interaction interactiontype",
         "value": "value rating ratings score stars",
         "event_id": "eventid",
@@ -53,7 +54,7 @@ RECBOLE = re.compile(r":(token|token_seq|float|float_seq)$")
 
 @dataclass(frozen=True)
 class Mapping:
-    """names: our name -> the file's. sequences: ours whose cells are blank-separated lists (RecBole). messages: for people."""
+    """names: our name -> the file's. sequences: ours whose cells are blank-separated lists (RecBole)."""
 
     names: dict[str, str]
     sequences: frozenset[str] = frozenset()
@@ -73,13 +74,10 @@ def map_columns(found: Sequence[str], kind: Kind, settings: Source, label: str) 
         near = same or [name for name in free if _plain(name) in aliases.split()]
         if len(near) > 1:
             listed = " and ".join(f"'{name}'" for name in near)
+            choose = f"choose with --set data.{kind}.columns.{ours}=NAME"
             if ours in REQUIRED[kind] or same:
-                raise InputError(
-                    f"{label}: {listed} both could be {ours}; choose with --set data.{kind}.columns.{ours}=NAME"
-                )
-            messages.append(
-                f"{label}: {listed} both could be {ours}, so neither is; choose with --set data.{kind}.columns.{ours}=NAME"
-            )
+                raise InputError(f"{label}: {listed} both could be {ours}; {choose}")
+            messages.append(f"{label}: {listed} both could be {ours}, so neither is; {choose}")
         elif near:
             names[ours] = near[0]
             taken.add(near[0])
@@ -118,7 +116,7 @@ def _asked(found: Sequence[str], kind: Kind, settings: Source, label: str) -> di
 
 
 def _keep_the_rest(found: Sequence[str], names: dict[str, str], taken: set[str]) -> None:
-    """Other columns of items and users are attributes under their own names; a nameless one is an index that pandas wrote."""
+    """Other columns of items and users are attributes under their own names; a nameless one is pandas' index."""
     for name in found:
         ours = re.sub(r"[ ,;{}()\n\t=]+", "_", RECBOLE.sub("", name)).strip("_")
         if name not in taken and ours and ours not in names:
@@ -126,11 +124,14 @@ def _keep_the_rest(found: Sequence[str], names: dict[str, str], taken: set[str])
 
 
 def _missing(ours: str, found: Sequence[str], kind: Kind, settings: Source, label: str) -> str:
-    text = f"{label}: no column for {ours}. Columns found: {_listed(found)}. Name it with --set data.{kind}.columns.{ours}=NAME"
+    text = f"{label}: no column for {ours}. Columns found: {_listed(found)}. "
+    text += f"Name it with --set data.{kind}.columns.{ours}=NAME"
     if len(found) == 1:
         text += f"; if that is the wrong separator, give it with --set data.{kind}.separator=';'"
     elif sum(_is_data(name) for name in found) * 2 >= len(found):
-        text += f"; if the file has no header line, name its columns with --set data.{kind}.header='[user_id, item_id, ...]'"
+        text += (
+            f"; if there is no header line, name the columns with --set data.{kind}.header='[user_id, item_id, ...]'"
+        )
     elif ours == "timestamp":
         text += "; if there are no times, --set data.events.time_unit=order takes the order of the rows"
     return text

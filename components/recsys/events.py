@@ -20,13 +20,13 @@ import polars as pl
 
 from components.recsys import batches, tables
 from components.recsys.attributes import Attributes, clean_attributes, latest
-from components.recsys.cleaning import BAD_SCHEMA, EVENT_SCHEMA, Cleaned, clean_events
+from components.recsys.cleaning import BAD_SCHEMA, CHANGES, EVENT_SCHEMA, Cleaned, clean_events
 from components.recsys.columns import Kind
 from components.recsys.errors import InputError
 from components.recsys.home import Home
 from components.recsys.ids import clean_ids
-from components.recsys.readers import row_as_json
 from components.recsys.readers import read as read_file
+from components.recsys.readers import row_as_json
 from components.recsys.release import canonical
 from components.recsys.settings import DataSettings
 from components.recsys.sources import File, combined, fingerprint, local_files
@@ -48,18 +48,14 @@ KINDS: tuple[Kind, ...] = ("events", "items", "users")
 BATCH = batches.SHORT
 TABLE_SCHEMA = {**EVENT_SCHEMA, "batch": pl.String()}
 QUARANTINE_SCHEMA = {"kind": pl.String, **BAD_SCHEMA, "batch": pl.String}
-# Every change that ingesting can make, so that a report has the same lines for every batch.
-COUNTS = (
-    "rows_read", "blank_rows", "broken_lines", "text_normalised", "ids_from_floats", "event_filled", "quarantined",
-    "exact_duplicates", "near_duplicates", "known_before", "added",
-)  # fmt: skip
+COUNTS = ("rows_read", *CHANGES, "known_before", "added")
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """data: the data version {events, items, users}, each {version, rows, sha256} or None. batch: the id of what arrived.
+    """data: the data version {events, items, users}, each {version, rows, sha256} or None.
 
-    counts: every change that cleaning made. added: events that are new in the table.
+    batch: the id of what arrived. counts: every change that cleaning made. added: events that are new in the table.
     """
 
     data: dict[str, Any]
@@ -79,7 +75,8 @@ def ingest(
     """Read files (paths, globs, s3:// URLs, Delta tables) into the home.
 
     sources: paths for events, and for items and users where there are any. now: later events are broken.
-    Raises InputError for files that cannot be used as they are, before anything is written; StoreError when the home cannot be written.
+    Raises InputError for files that cannot be used as they are, before anything is written; StoreError when the home
+    cannot be written.
     """
     unknown = sorted(set(sources) - set(KINDS))
     if unknown:
@@ -102,14 +99,14 @@ def ingest(
         _write_attributes(home, kind, cleaned, counts, say)
     if sources.get("events"):
         added = write()
-    data = {kind: tables.version_of(home, kind) for kind in KINDS}
+    data: dict[str, Any] = {kind: tables.version_of(home, kind) for kind in KINDS}
     if data["events"] is None:
         raise InputError("there are no events yet: name a file of events")
     return Ingested(data, batch, counts, messages, added)
 
 
 def _attribute_kinds(sources: Mapping[str, Any]) -> list[Literal["items", "users"]]:
-    return [kind for kind in ("items", "users") if sources.get(kind)]  # type: ignore[misc]
+    return [kind for kind in ("items", "users") if sources.get(kind)]
 
 
 def _batch_of(files: Sequence[File], settings: DataSettings) -> str:
@@ -127,7 +124,7 @@ def _prepared(
     counts: dict[str, int],
     say: Told,
 ) -> Callable[[], int]:
-    """Everything that can be wrong with the events is found here; what is returned writes them and says how many were added."""
+    """All that can be wrong with the events is found here; what is returned writes them and says how many were added."""
     label = files[0].label if len(files) == 1 else f"{files[0].label} and {len(files) - 1} more"
     table = tables.open_table(home, "events")
     attempt = tables.attempt_of(table, f"withdraw/{batch}") + 1
@@ -151,7 +148,7 @@ def _write_events(
     counts: dict[str, int],
     say: Told,
 ) -> int:
-    """Quarantine, then facts, then events: whoever sees the events finds the rest, and after a crash all three are done again."""
+    """Quarantine, then facts, then events: whoever sees the events finds the rest; a crash between is repaired by a rerun."""
     counts.update(cleaned.counts)
     counts["rows_read"] = cleaned.rows
     if cleaned.bad.height:
@@ -173,9 +170,8 @@ def _write_events(
 
     done = tables.append_once(home, "events", f"ingest/{batch}", attempt, new_rows, {"batch": batch})
     counts["known_before"], counts["added"] = known, done.rows
-    say(
-        f"{label}: {cleaned.rows:,} rows read, {done.rows:,} events added (batch {batch[:BATCH]}, version {done.version})"
-    )
+    where = f"batch {batch[:BATCH]}, version {done.version}"
+    say(f"{label}: {cleaned.rows:,} rows read, {done.rows:,} events added ({where})")
     for key, text in _TOLD.items():
         if counts[key]:
             say(text.format(f"{counts[key]:,}"))

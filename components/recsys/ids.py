@@ -65,7 +65,8 @@ def _from_floats(column: pl.Series, name: str, label: str, done: Ids) -> pl.Seri
     finite = column.is_finite().fill_null(False)
     if (column.abs() > EXACT).fill_null(False).any():
         raise InputError(
-            f"{label}: {name} is stored as floating point and has values above 2^53, whose last digits are lost; export it as text"
+            f"{label}: {name} is stored as floating point with values above 2^53, whose last digits are lost; "
+            "export it as text"
         )
     whole = finite & (column == column.round()).fill_null(False)
     done.faults.append((column.is_not_null() & ~whole, "invalid", f"{name} is a fraction"))

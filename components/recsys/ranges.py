@@ -62,7 +62,7 @@ def _flipped(counts: pl.DataFrame) -> list[float]:
 
 
 def swapped(users: pl.Series, items: pl.Series) -> pl.Series:
-    """(rows,) bool: the user is known as an item elsewhere and the item as a user, where ids do not overlap by nature."""
+    """(rows,) bool: the user is an item elsewhere and the item a user, where ids do not overlap by nature."""
     none = pl.Series([False]).new_from_index(0, len(users)) if len(users) else pl.Series([], dtype=pl.Boolean)
     as_user = users.alias("id").value_counts(name="users")
     as_item = items.alias("id").value_counts(name="items")

@@ -93,26 +93,35 @@ def _check(threshold: float, description: str, severity: Severity = "stop") -> A
 
 
 class QualitySettings(Section):
-    """The data gate before training. Shares are of the rows that arrived."""
+    """The data gate before training. Shares of rows are of those that arrived in the batch; the broken ones are in quarantine by then."""
 
-    missing: Check = _check(0.05, "Share of rows with a missing required value (they go to quarantine).")
-    invalid: Check = _check(0.05, "Share of rows whose time or value cannot be read, or whose id is broken (quarantined).")
-    duplicates: Check = _check(0.5, "Share of rows that repeat another exactly (dropped, counted). Re-exports repeat; half is a broken join.")
-    future: Check = _check(0.01, "Share of rows later than now plus one day (quarantined).")
-    ancient: Check = _check(0.01, "Share of rows before 1990-01-01 (quarantined): zero or wrong-unit times land in 1970.")
-    range: Check = _check(0.01, "Share of rows whose value is not finite or is 1,000 times the spread away from the middle (quarantined).")
-    referential: Check = _check(0.2, "Share of events on items that the items file, when given, does not know.")
-    volume: Check = _check(0.5, "Largest drop, as a share, of a batch's rows per day against the batches before it.")
-    min_events: Check = _check(100, "Fewest usable events.")
+    missing: Check = _check(0.05, "Share of rows without a user, an item or a time.")
+    invalid: Check = _check(0.05, "Share of rows whose id, time or value cannot be read.")
+    encoding: Check = _check(0.01, "Share of ids or texts with broken characters: a wrong encoding.")
+    future: Check = _check(0.01, "Share of rows later than now plus one day.")
+    ancient: Check = _check(0.01, "Share of rows before 1990-01-01: zero and wrong-unit times land in 1970.")
+    range: Check = _check(0.01, "Share of rows whose value is outside data.events.value_range, or far off all others.")
+    duplicates: Check = _check(0.5, "Share of rows that repeat another exactly (dropped). Exports overlap; half is a broken join.")
+    id_collision: Check = _check(
+        0.1, "Share of rows whose user and item are the same or have changed places, where that is no coincidence: copied or swapped columns."
+    )
+    min_events: Check = _check(100, "Fewest usable events in the table.")
     min_users: Check = _check(10, "Fewest users with usable events.")
     min_items: Check = _check(5, "Fewest items with usable events.")
     single_user: Check = _check(0.5, "Largest share of events from one user: a robot or a default id.")
     single_item: Check = _check(0.5, "Largest share of events on one item: a default id.")
     single_time: Check = _check(0.5, "Largest share of events at one instant: a load time written as the event time.")
-    id_collision: Check = _check(0.5, "Share of distinct user ids that are item ids as well, where that is no coincidence: swapped or copied columns.")
-    leakage: Check = _check(0.98, "Largest absolute correlation of an item attribute with the future popularity of the item.")
-    schema_drift: Check = _check(0, "Columns of the former batch that this batch lacks.")
-    encoding: Check = _check(0.01, "Share of ids or texts with replacement or control characters (a wrong encoding).")
+    event_kinds: Check = _check(100, "Most kinds of event: with more, another column was taken for the kind.")
+    referential: Check = _check(0.2, "Share of events on items that the items table, when there is one, does not know.")
+    referential_users: Check = _check(0.2, "Share of events of users that the users table, when there is one, does not know.", "warn")
+    leakage: Check = _check(
+        0.9, "Largest correlation of an item's attribute with its popularity in the last fifth of the time, beyond what its popularity before explains."
+    )
+    schema_drift: Check = _check(0, "Most columns of the batch before that this batch lacks.")
+    volume: Check = _check(0.5, "Largest drop, as a share, of the events per day against the batches before.")
+    gaps: Check = _check(7, "Most days in a row without any event, inside a batch that has ten users and more on a usual day.")
+    new_items: Check = _check(0.9, "Largest share of events on items that no batch before had: ids were written in another way.")
+    value_shift: Check = _check(3, "Farthest that the middle value may move from the batches before, in widths of their middle 90 %.")
 
 
 class PrepareSettings(Section):

@@ -3,8 +3,8 @@
 >>> append_once(home, "events", "ingest/3f2a", 1, lambda table: frame)
 Appended(version=4, rows=1200)
 
-Each append carries an application transaction (Delta protocol, "Transaction Identifiers"): it and the rows are one commit, so
-a replay finds it and adds nothing. Commits are optimistic: of two writers at once the second reads again and retries.
+Each append carries an application transaction (Delta protocol, "Transaction Identifiers"): it and the rows are one
+commit, so a replay finds it and adds nothing. Commits are optimistic: of two writers at once the second reads again and retries.
 """
 
 import contextlib
@@ -171,7 +171,8 @@ def read_at(home: Home, name: str, part: Any) -> pl.DataFrame:
     frame = frame_of(home, table)
     if content_of(frame, name) != expected:
         raise Refused(
-            f"version {version} of the {name} table is not what was recorded (its hash differs): the table was changed by hand"
+            f"version {version} of the {name} table is not what was recorded (its hash differs): "
+            "the table was changed by hand"
         )
     return frame
 

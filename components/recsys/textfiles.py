@@ -77,7 +77,7 @@ class Style:
                 broken.append(Broken(number, line[:2000], found))
             else:
                 rows.append([value or None for value in fields])
-        frame = pl.DataFrame(rows, schema={name: pl.String for name in self.header}, orient="row")
+        frame = pl.DataFrame(rows, schema=dict.fromkeys(self.header, pl.String), orient="row")
         return frame, broken
 
     def _fields(self, line: str) -> list[str] | None:

@@ -8,6 +8,7 @@ them apart. ISO 8601 without a zone is UTC. All of it is vectorised.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -37,7 +38,7 @@ ORDER_STARTS = 946_684_800_000_000  # 2000-01-01: where counting rows as seconds
 
 @dataclass(frozen=True)
 class Times:
-    """timestamp: UTC, null where unreadable. reason: why it is null, null where it is not (or nothing was there). unit: found or given."""
+    """timestamp: UTC. reason: why a row's time is none, null where it is good or nothing was there. unit: found or given."""
 
     timestamp: pl.Series
     reason: pl.Series
@@ -94,7 +95,7 @@ def _kinds(column: pl.Series, number: pl.Series) -> pl.Series:
     """For each row the unit in which it is a time between 1980 and 2100: s, ms, us, ns, iso, or null where none."""
     low, high = PLAUSIBLE
     size = pl.col("number")
-    kind = pl.when(pl.lit(False)).then(pl.lit(""))
+    kind: Any = pl.when(pl.lit(False)).then(pl.lit(""))
     for unit, per_second in PER_SECOND.items():
         kind = kind.when(size.is_between(low * per_second, high * per_second)).then(pl.lit(unit))
     text = column if column.dtype == pl.String else _nothing(pl.String, len(column))
@@ -115,13 +116,14 @@ def _unit_of(kinds: pl.Series, number: pl.Series, label: str) -> str:
             for name, count in sorted(counts, key=lambda row: -row[1])
         )
         raise InputError(
-            f"{label}: timestamp mixes {shares}; split the file, or say which is right with --set data.events.time_unit={unit}"
+            f"{label}: timestamp mixes {shares}; split the file, "
+            f"or say which is right with --set data.events.time_unit={unit}"
         )
     return str(unit)
 
 
 def _by_size(number: pl.Series) -> str:
-    """Where no row is a plausible time: calendar dates such as 20240131, else whatever the size of the middle one says."""
+    """Where no row is a plausible time: calendar dates such as 20240131, else what the size of the middle one says."""
     known = number.drop_nulls()
     if known.is_empty():
         return "iso"
@@ -177,7 +179,7 @@ def _iso(text: pl.Series) -> pl.Series:
 
 
 def _reasons(column: pl.Series, kinds: pl.Series, micros: pl.Series, unit: str) -> pl.Series:
-    """Why a row has no time: another unit than the column's, or not a time at all. A row of another unit is no time even if it reads."""
+    """Why a row has no time: it is none at all, or in another unit than the column, even if it could be read in that."""
     other = pl.col("kind").is_not_null() & (pl.col("kind") != unit) & pl.lit(unit != "date")
     names = pl.col("kind").replace_strict(NAMES, default=None, return_dtype=pl.String)
     foreign = pl.format("time in {} where the column has {}", names, pl.lit(NAMES[unit]))
