@@ -70,6 +70,7 @@ class Hybrid(Model):
             self.prior = self.parts[PRIOR].prior
         # What weighs nothing need not be fitted again or shipped; popularity stays for people without history.
         self.parts = {name: part for name, part in self.parts.items() if self.config.weights.get(name) or name == PRIOR}
+        self.configure(weights={name: self.config.weights.get(name, 0.0) for name in self.parts})
         if judge is not None:
             learnt = {name: {**given[name], **part.learnt()} for name, part in self.parts.items()}
             self.chosen = {"parts": learnt, "weights": self.config.weights}

@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from pydantic import Field
-from scipy.sparse.linalg import svds
 
 from components.recsys.frames import Floats, Histories, Ints
 from components.recsys.models.base import HistoryConfig, Model, Training, Weights, newest, strongest
 from components.recsys.models.validation import choose_half_life
+
+SPARE = 10  # vectors iterated beyond those kept, which the kept ones converge by
+ITERATIONS = 8  # after which lists no longer change
 
 
 class SVDConfig(HistoryConfig):
@@ -62,13 +64,12 @@ def _root(degrees: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _right_vectors(matrix: sp.csr_array, count: int, seed: int) -> np.ndarray[Any, Any]:
-    """(columns, count) of the largest values. A solver may flip signs: the largest entry of each is made positive."""
-    if count >= min(matrix.shape) - 1:
-        vectors = np.linalg.svd(matrix.toarray(), full_matrices=False)[2][:count]
-    else:
-        start = np.random.default_rng(seed).standard_normal(min(matrix.shape))
-        _, values, vectors = svds(matrix, k=count, v0=start, return_singular_vectors="vh", tol=1e-8)
-        vectors = vectors[np.argsort(-values, kind="stable")]
-    largest = np.abs(vectors).argmax(axis=1)
-    signed: np.ndarray[Any, Any] = (vectors * np.sign(vectors[np.arange(count), largest])[:, None]).T
-    return signed
+    """(columns, count) right singular vectors of the largest values, by randomised subspace iteration (Halko et al.,
+    SIAM Review 2011): a fixed amount of work, where a Lanczos solver takes ten times as long on data without structure.
+    """
+    guess = np.random.default_rng(seed).standard_normal((matrix.shape[1], min(count + SPARE, *matrix.shape)))
+    for _ in range(ITERATIONS):
+        guess, _ = np.linalg.qr(matrix.T @ (matrix @ guess))
+    _, _, inner = np.linalg.svd(matrix @ guess, full_matrices=False)
+    vectors: np.ndarray[Any, Any] = (guess @ inner.T)[:, :count]
+    return vectors
