@@ -94,7 +94,8 @@ def _states(tasks: Mapping[str, list[Json]]) -> dict[str, str]:
     states = {}
     for step, several in tasks.items():
         done = sum(task.get("state") == "SUCCEEDED" for task in several)
-        worst = next((task["state"].lower() for task in several if task.get("state") != "SUCCEEDED"), "done")
+        unfinished = [task.get("state", "PENDING").lower() for task in several if task.get("state") != "SUCCEEDED"]
+        worst = unfinished[0] if unfinished else "done"
         states[step] = worst if len(several) == 1 else f"{worst}, {done} done"
     return states
 

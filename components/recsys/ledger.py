@@ -57,10 +57,14 @@ class Ledger:
         entries: list[Entry] = []
         before = START
         for expected, key in enumerate(self.store.list("ledger"), start=1):
+            raw = self.store.read(key)
             try:
-                entry = Entry(**json.loads(self.store.read(key)))
-            except (ValueError, TypeError):
-                raise Refused(f"ledger entry {key} cannot be read: the ledger has been changed by hand") from None
+                entry = Entry(**json.loads(raw))
+                sound = raw == canonical(asdict(entry))
+            except (ValueError, TypeError, RecursionError):
+                sound = False
+            if not sound:
+                raise Refused(f"{key} is not what was written: the ledger has been changed by hand")
             if entry.sequence != expected or entry.previous_hash != before or entry.hash != _hash(entry):
                 raise Refused(f"ledger entry {expected} does not fit the one before it: the ledger has been changed by hand")
             entries.append(entry)

@@ -94,7 +94,7 @@ def save(
         return digest
     for name, data in files.items():
         store.write(f"{digest}/{name}", data)
-    store.write(f"{digest}/{MANIFEST}", json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode())
+    store.write(f"{digest}/{MANIFEST}", _written(manifest))
     return digest
 
 
@@ -144,8 +144,8 @@ def read_manifest(store: Store, digest: str, prefix: str | None = None) -> dict[
         raise NotFound(f"there is no release {digest[:SHORT]}; see `everloop releases`") from None
     try:
         manifest = json.loads(raw)
-        sound = isinstance(manifest, dict) and manifest["seal"] == _seal(manifest) and manifest["digest"] == _digest(manifest)
-    except (ValueError, KeyError, RecursionError):
+        sound = raw == _written(manifest) and manifest["seal"] == _seal(manifest) and manifest["digest"] == _digest(manifest)
+    except (ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound or manifest["digest"] != digest:
         raise Refused(f"release {digest[:SHORT]}: {MANIFEST} is not what was released (its seal differs), so it will not be loaded")
@@ -194,6 +194,11 @@ def resolve(store: Store, prefix: str) -> str:
 def canonical(value: Any) -> bytes:
     """JSON with one spelling: sorted keys, no blanks, UTF-8, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _written(manifest: Mapping[str, Any]) -> bytes:
+    """release.json's bytes: one spelling, for people."""
+    return json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode()
 
 
 def _key(prefix: str | None, digest: str, name: str) -> str:

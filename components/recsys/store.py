@@ -217,6 +217,8 @@ def told_as_store_error(where: str) -> Iterator[None]:
             raise StoreError(f"no space left under {where}: nothing was changed; free some and run again") from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(f"{where} cannot be written (read-only or not yours); choose another --home") from None
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise StoreError(f"{where} is, or lies below, a file and not a folder; choose another --home") from None
         raise StoreError(f"{where}: {error.strerror or error}") from None
 
 
