@@ -1,61 +1,21 @@
 """The checks of the data gate: each looks at one thing and says what it found in one sentence.
 
 >>> CHECKS["min_users"](subject, 10)
-Finding(ok=False, column='user_id', rows=3, measured=3, text='only 3 users have usable events; at least 10 are needed', ...)
+Finding(ok=False, column='user_id', rows=3, measured=3, text='there are only 3 users with usable events, ...')
 
-A check that has nothing to look at (no items table, no batch before) finds nothing. Checks of rows that cleaning has put into
-quarantine read the batch's facts; the others read the events.
+A check that has nothing to look at (no items table, no batch before) finds nothing. Checks of rows that cleaning has
+put into quarantine read the batch's facts; the others read the events.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
 
 import polars as pl
 
-from components.recsys.batches import EXAMPLES, Facts
+from components.recsys.batches import EXAMPLES
+from components.recsys.comparisons import gaps, new_items, schema_drift, value_shift, volume
+from components.recsys.findings import CheckFunction, Finding, Subject, part_of
 from components.recsys.leakage import leaking_attribute
 from components.recsys.text import BROKEN
 
-LEAST_JUDGED = 100  # events of a batch from which its own shape is judged; smaller ones are judged with the whole table
-USERS_A_DAY = 10  # from which a day without events is no chance
 TIMES_CHANCE = 5  # how often the expected coincidences must be exceeded
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is examined. facts: of the batch. former: of the batches before, oldest first. events: the whole table."""
-
-    facts: Facts
-    former: list[Facts]
-    events: pl.DataFrame
-    items: pl.DataFrame | None
-    users: pl.DataFrame | None
-
-    @cached_property
-    def added(self) -> pl.DataFrame:
-        """The events that this batch added."""
-        return self.events.filter(pl.col("batch") == self.facts["batch"])
-
-    @cached_property
-    def judged(self) -> pl.DataFrame:
-        """What the batch added, where that is enough to judge by, else the whole table."""
-        return self.added if self.added.height >= LEAST_JUDGED else self.events
-
-
-@dataclass(frozen=True)
-class Finding:
-    """measured: in the unit of the threshold. rows: how many are concerned. text: the sentence. examples: at most three."""
-
-    ok: bool
-    column: str
-    rows: int
-    measured: float
-    text: str
-    examples: list[str] = field(default_factory=list)
-
-
-CheckFunction = Callable[[Subject, float], Finding | None]
 
 
 def _in_quarantine(check: str, what: str) -> CheckFunction:
@@ -68,15 +28,11 @@ def _in_quarantine(check: str, what: str) -> CheckFunction:
             return None
         share = rows / arrived
         told = "; ".join(f"{each['reason']}: {each['rows']:,}" for each in reasons[:3])
-        text = f"{_part(rows, arrived)} {what} ({told}), and at most {threshold:.2%} may"
+        text = f"{part_of(rows, arrived)} {what} ({told}), and at most {threshold:.2%} may"
         examples = [example for each in reasons for example in each["examples"]][:EXAMPLES]
         return Finding(share <= threshold, reasons[0]["column"], rows, share, text, examples)
 
     return look
-
-
-def _part(rows: int, of: int, what: str = "rows") -> str:
-    return f"{rows:,} of {of:,} {what} ({rows / max(of, 1):.2%})"
 
 
 def duplicates(subject: Subject, threshold: float) -> Finding | None:
@@ -86,7 +42,7 @@ def duplicates(subject: Subject, threshold: float) -> Finding | None:
     if not rows:
         return None
     share = rows / facts["rows"]
-    text = f"{_part(rows, facts['rows'])} repeat another row, and at most {threshold:.2%} may"
+    text = f"{part_of(rows, facts['rows'])} repeat another row, and at most {threshold:.2%} may"
     examples = (facts.get("repeated", []) + [example for each in reused for example in each["examples"]])[:EXAMPLES]
     return Finding(share <= threshold, "event_id" if reused else "all columns", rows, share, text, examples)
 
@@ -104,7 +60,7 @@ def encoding(subject: Subject, threshold: float) -> Finding | None:
     column = next(name for name in texts if broken[name].str.contains(BROKEN).any())
     share = broken.height / subject.items.height
     text = (
-        f"{_part(broken.height, subject.items.height, 'items')} have broken characters in their texts (a wrong encoding), "
+        f"{part_of(broken.height, subject.items.height, 'items')} have broken characters (a wrong encoding), "
         f"and at most {threshold:.2%} may"
     )
     return Finding(
@@ -118,7 +74,7 @@ def encoding(subject: Subject, threshold: float) -> Finding | None:
 
 
 def id_collision(subject: Subject, threshold: float) -> Finding | None:
-    """Swapped rows are in quarantine; here also the user's column copied into the item's, beyond what small numbers give."""
+    """Swapped rows are in quarantine; here also one column copied into the other, beyond what small numbers give."""
     events = subject.judged
     same = events.filter(pl.col("user_id") == pl.col("item_id"))
     turned = sum(each["rows"] for each in subject.facts["reasons"] if each["check"] == "id_collision")
@@ -128,7 +84,8 @@ def id_collision(subject: Subject, threshold: float) -> Finding | None:
         both = users.join(items, on="id").select((pl.col("users") * pl.col("items")).sum()).item() / events.height
         if same.height > TIMES_CHANCE * both:
             share = same.height / events.height
-            text = f"{_part(same.height, events.height, 'events')} have the same user and item, and at most {threshold:.2%} may"
+            part = part_of(same.height, events.height, "events")
+            text = f"{part} have the same user and item, and at most {threshold:.2%} may"
             examples = [
                 f"user_id {value!r} and item_id {value!r}"
                 for value in same["user_id"].unique(maintain_order=True).head(EXAMPLES)
@@ -167,7 +124,7 @@ def _at_most_one(column: str, what: str) -> CheckFunction:
         counts = events[column].value_counts(sort=True, name="rows").head(EXAMPLES)
         value, rows = counts.row(0)
         share = rows / events.height
-        text = f"{_part(rows, events.height, 'events')} are {what} {value!s}, and at most {threshold:.2%} may be"
+        text = f"{part_of(rows, events.height, 'events')} are {what} {value!s}, and at most {threshold:.2%} may be"
         return Finding(
             share <= threshold,
             column,
@@ -182,7 +139,7 @@ def _at_most_one(column: str, what: str) -> CheckFunction:
 
 def event_kinds(subject: Subject, threshold: float) -> Finding | None:
     kinds = subject.judged["event"].value_counts(sort=True)
-    text = f"column event holds {kinds.height:,} kinds, and at most {threshold:,.0f} may be: another column was taken for the kind"
+    text = f"there are {kinds.height:,} kinds of event, and at most {threshold:,.0f} may be: another column was taken for it"
     examples = [f"event {kind!r}" for kind in kinds["event"].tail(EXAMPLES)]
     return Finding(kinds.height <= threshold, "event", subject.judged.height, kinds.height, text, examples)
 
@@ -197,7 +154,7 @@ def _known(column: str, table: str) -> CheckFunction:
         strange = subject.judged.join(attributes.select(column), on=column, how="anti")
         share = strange.height / subject.judged.height
         text = (
-            f"{_part(strange.height, subject.judged.height, 'events')} have a {column} that the {table} do not have, "
+            f"{part_of(strange.height, subject.judged.height, 'events')} have a {column} that the {table} do not have, "
             f"and at most {threshold:.2%} may"
         )
         counts = strange[column].value_counts(sort=True, name="rows").sort("rows", column, descending=[True, False])
@@ -220,97 +177,10 @@ def leakage(subject: Subject, threshold: float) -> Finding | None:
     if found is None:
         return None
     text = (
-        f"the items' attribute {found.column} tells how popular {found.items:,} items will be (correlation {found.correlation:.3f} beyond what "
-        f"their past tells, at most {threshold:.2f} may be): it was made from events that are to be predicted"
+        f"the items' attribute {found.column} tells how popular {found.items:,} items will be "
+        f"(correlation {found.correlation:.3f} beyond what their past tells, at most {threshold:.2f} may be): it was made from events that are to be predicted"
     )
     return Finding(found.correlation <= threshold, found.column, found.items, found.correlation, text, found.examples)
-
-
-def schema_drift(subject: Subject, threshold: float) -> Finding | None:
-    if not subject.former:
-        return None
-    lost = sorted(set(subject.former[-1]["columns"]) - set(subject.facts["columns"]))
-    text = f"the batch lacks {', '.join(lost) or 'no column'}, which the batch before had"
-    return Finding(
-        len(lost) <= threshold,
-        ", ".join(lost),
-        subject.facts["rows"],
-        len(lost),
-        text,
-        [f"column {name}" for name in lost][:EXAMPLES],
-    )
-
-
-def volume(subject: Subject, threshold: float) -> Finding | None:
-    """Batches that cover less than a day say nothing about a day."""
-    former = sorted(float(each["per_day"]) for each in subject.former if each["days"] >= 1)
-    if not former or subject.facts["days"] < 1:
-        return None
-    usual, now = former[len(former) // 2], float(subject.facts["per_day"])
-    drop = max(0.0, 1 - now / usual) if usual else 0.0
-    text = f"{now:,.1f} events a day is {drop:.0%} less than the {usual:,.1f} of the batches before, and at most {threshold:.0%} less may be"
-    examples = [f"batch {each['batch'][:12]}: {each['per_day']:,.1f} a day" for each in subject.former[-EXAMPLES:]]
-    return Finding(drop <= threshold, "timestamp", subject.facts["usable"], drop, text, examples)
-
-
-def gaps(subject: Subject, threshold: float) -> Finding | None:
-    days = (
-        subject.added.group_by(pl.col("timestamp").dt.date().alias("day"))
-        .agg(pl.col("user_id").n_unique().alias("users"))
-        .sort("day")
-    )
-    if days.height < 2 or float(days["users"].median() or 0.0) < USERS_A_DAY:  # type: ignore[arg-type]
-        return None
-    empty = days.select(
-        "day", ((pl.col("day") - pl.col("day").shift(1)).dt.total_days() - 1).alias("empty")
-    ).drop_nulls()
-    longest = int(empty["empty"].max() or 0)  # type: ignore[arg-type]
-    text = f"{longest} days in a row have no event, and at most {threshold:.0f} may"
-    widest = empty.filter(pl.col("empty") > threshold).sort("empty", "day", descending=[True, False]).head(EXAMPLES)
-    return Finding(
-        longest <= threshold,
-        "timestamp",
-        0,
-        longest,
-        text,
-        [f"{count} days before {day}" for day, count in widest.iter_rows()],
-    )
-
-
-def new_items(subject: Subject, threshold: float) -> Finding | None:
-    before = subject.events.filter(pl.col("batch").is_in([each["batch"] for each in subject.former]))
-    if before.height < LEAST_JUDGED or subject.added.height < LEAST_JUDGED:
-        return None
-    strange = subject.added.join(before.select("item_id").unique(), on="item_id", how="anti")
-    share = strange.height / subject.added.height
-    text = (
-        f"{_part(strange.height, subject.added.height, 'new events')} are on items that no batch before had, and at most {threshold:.0%} may be: "
-        "ids seem to be written in another way"
-    )
-    return Finding(
-        share <= threshold,
-        "item_id",
-        strange.height,
-        share,
-        text,
-        [f"item_id {value!r}" for value in strange["item_id"].unique(maintain_order=True).head(EXAMPLES)],
-    )
-
-
-def value_shift(subject: Subject, threshold: float) -> Finding | None:
-    former = [each["values"] for each in subject.former if each.get("values")]
-    now = subject.facts.get("values")
-    if not former or not now:
-        return None
-    low, middle, high = former[-1]
-    width = (high - low) or max(abs(middle), 1.0)
-    moved = abs(now[1] - middle) / width
-    text = (
-        f"the middle value went from {middle:g} to {now[1]:g}, which is {moved:.1f} widths of the former values, and at most {threshold:g} may be: "
-        "another scale or another column"
-    )
-    examples = [f"value {value:g}" for value in subject.added["value"].drop_nulls().head(EXAMPLES)]
-    return Finding(moved <= threshold, "value", subject.added.height, moved, text, examples)
 
 
 CHECKS: dict[str, CheckFunction] = {

@@ -57,7 +57,10 @@ NUMBER_WORDS = ("NA", "-", "nan", "NaN")  # besides the settings' words, for cel
 
 @dataclass
 class Cleaned:
-    """events: EVENT_SCHEMA, no two with one event_id. bad: BAD_SCHEMA. counts: each change. rows: that arrived. repeated: examples of exact repeats."""
+    """events: EVENT_SCHEMA, no two with one event_id. bad: BAD_SCHEMA. counts: each change.
+
+    rows: that arrived. repeated: examples of exact repeats.
+    """
 
     events: pl.DataFrame
     bad: pl.DataFrame
@@ -227,10 +230,10 @@ def _distinct(
     events = events.unique([*content, "event_id"], keep="first", maintain_order=True)
     done.counts["exact_duplicates"] += before - events.height
     if before > events.height:
-        again = everything.filter(~everything["event_id"].is_first_distinct()).head(3)
+        repeated = everything.filter(~everything["event_id"].is_first_distinct()).head(3)
         done.repeated = [
             f"{sources[file]} row {row}: user {user!r}, item {item!r}, {time:%Y-%m-%d %H:%M:%S}"
-            for file, row, user, item, time in again.select(
+            for file, row, user, item, time in repeated.select(
                 "__file", "__row", "user_id", "item_id", "timestamp"
             ).iter_rows()
         ]

@@ -124,7 +124,7 @@ def _prepared(
     counts: dict[str, int],
     say: Told,
 ) -> Callable[[], int]:
-    """All that can be wrong with the events is found here; what is returned writes them and says how many were added."""
+    """All that can be wrong with the events is found here; what is returned writes them and counts what was added."""
     label = files[0].label if len(files) == 1 else f"{files[0].label} and {len(files) - 1} more"
     table = tables.open_table(home, "events")
     attempt = tables.attempt_of(table, f"withdraw/{batch}") + 1
@@ -148,7 +148,7 @@ def _write_events(
     counts: dict[str, int],
     say: Told,
 ) -> int:
-    """Quarantine, then facts, then events: whoever sees the events finds the rest; a crash between is repaired by a rerun."""
+    """Quarantine, then facts, then events: whoever sees the events finds the rest, and a rerun repairs a crash."""
     counts.update(cleaned.counts)
     counts["rows_read"] = cleaned.rows
     if cleaned.bad.height:

@@ -20,7 +20,7 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Leak:
-    """correlation: of the attribute's ranks with the future popularity's, the past popularity held fixed (partial correlation)."""
+    """correlation: of the attribute with future popularity, past popularity held fixed (values or ranks)."""
 
     column: str
     correlation: float

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-
 from components.recsys import batches, events
-from components.recsys.checks import CHECKS, Finding, Subject
+from components.recsys.checks import CHECKS
+from components.recsys.findings import Finding, Subject
 from components.recsys.home import Home
 from components.recsys.settings import Check, QualitySettings, Severity
 from components.recsys.summary import summarise
@@ -120,9 +120,8 @@ def quality_markdown(quality: Quality) -> str:
     ]
     for check in sorted(quality.checks, key=lambda each: each.ok):
         result = "ok" if check.ok else ("**stopped**" if check.severity == "stop" else "warned")
-        lines.append(
-            f"| {check.name} | {result} | {check.share:,.4g} | {check.threshold:,.4g} | {check.rows:,} | {_escaped(check.column)} |"
-        )
+        cells = (check.name, result, f"{check.share:,.4g}", f"{check.threshold:,.4g}", f"{check.rows:,}", check.column)
+        lines.append(f"| {' | '.join(_escaped(cell) for cell in cells)} |")
     for check in (each for each in quality.checks if not each.ok and each.examples):
         lines += ["", f"Examples for `{check.name}`:", "", *(f"- `{_escaped(example)}`" for example in check.examples)]
     for title, counts in (("Quarantine", summary["quarantine"]), ("Cleaning", summary["cleaning"])):

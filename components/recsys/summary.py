@@ -20,8 +20,8 @@ TOP = 10
 def summarise(events: pl.DataFrame, items: pl.DataFrame | None, facts: Facts) -> dict[str, Any]:
     """JSON-able, sized for a page whatever the number of events.
 
-    per_day: events by the first day of each bucket, at most 60. history_lengths: users by events. popularity: events per item,
-    most popular first, thinned to 1,000 points. quarantine: rows by reason. cleaning: rows by change.
+    per_day: events by the first day of each bucket, at most 60. history_lengths: users by events. popularity: events
+    per item, most popular first, thinned to 1,000 points. quarantine: rows by reason. cleaning: rows by change.
     """
     popularity = events["item_id"].value_counts(name="events").sort("events", "item_id", descending=[True, False])
     users, n_items = events["user_id"].n_unique(), popularity.height

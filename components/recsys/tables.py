@@ -4,7 +4,8 @@
 Appended(version=4, rows=1200)
 
 Each append carries an application transaction (Delta protocol, "Transaction Identifiers"): it and the rows are one
-commit, so a replay finds it and adds nothing. Commits are optimistic: of two writers at once the second reads again and retries.
+commit, so a replay finds it and adds nothing. Commits are optimistic: of two writers at once the
+second reads again and retries.
 """
 
 import contextlib

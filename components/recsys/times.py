@@ -38,7 +38,7 @@ ORDER_STARTS = 946_684_800_000_000  # 2000-01-01: where counting rows as seconds
 
 @dataclass(frozen=True)
 class Times:
-    """timestamp: UTC. reason: why a row's time is none, null where it is good or nothing was there. unit: found or given."""
+    """timestamp: UTC. reason: why a row's time is none, null where it is good or empty. unit: found or given."""
 
     timestamp: pl.Series
     reason: pl.Series
@@ -179,7 +179,7 @@ def _iso(text: pl.Series) -> pl.Series:
 
 
 def _reasons(column: pl.Series, kinds: pl.Series, micros: pl.Series, unit: str) -> pl.Series:
-    """Why a row has no time: it is none at all, or in another unit than the column, even if it could be read in that."""
+    """Why a row has no time: it is none at all, or in another unit than the column, even if readable."""
     other = pl.col("kind").is_not_null() & (pl.col("kind") != unit) & pl.lit(unit != "date")
     names = pl.col("kind").replace_strict(NAMES, default=None, return_dtype=pl.String)
     foreign = pl.format("time in {} where the column has {}", names, pl.lit(NAMES[unit]))
