@@ -39,7 +39,6 @@ FRAMES = ("per_user", "lists")
 GROUP = "group:"  # prefix of the columns of per_user that hold user groups
 DIGITS = 6  # figures are kept to a millionth, so that a sum in another order is the same figure
 ROUNDED = 9  # digits of a user's figures, for the same reason
-WHOLE_RESAMPLES = 200  # of coverage and Gini, each of which counts all lists anew; an interval's error is then 5 %
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ def _whole(
         shown[:n_items] = m.exposure(ranked, n_items, weights)
         return np.array([m.coverage(shown), m.gini(shown)])
 
-    found = whole_intervals(statistic, len(ranked), min(WHOLE_RESAMPLES, settings.bootstrap), settings.seed)
+    found = whole_intervals(statistic, len(ranked), settings.seed)
     return {metric: _estimate_of(*(part[index] for part in found)) for index, metric in enumerate(("coverage", "gini"))}
 
 
@@ -259,7 +258,7 @@ def _sentences(counts: Mapping[str, int]) -> list[str]:
         "users_nothing_new": "{} users took nothing new in the held-out part and are not judged",
         "users_few_events": "{} users have fewer events than prepare.min_events_per_user and are not judged",
         "users_no_history": "{} judged users have no history",
-        "events_unknown": "{} held-out events are on items unknown to the model: no list can hold them, they are missed",
+        "events_unknown": "{} held-out events are on items unknown to the model: no list holds them, they are missed",
     }
     return [text.format(f"{counts[name]:,}") for name, text in told.items() if counts[name]]
 

@@ -33,6 +33,7 @@ from components.recsys.settings import GateSettings
 from components.recsys.stats import Doubles, compare
 
 Json = dict[str, Any]
+Evaluations = Mapping[str, Evaluation]
 CHAMPION = "champion"
 MIN_DIFFERENT = 10  # users whom two models serve differently, below which a difference is a matter of a few coins
 STOPS, DECIDES, ADDS = range(3)  # reasons in the order in which people want them
@@ -63,7 +64,7 @@ class Verdict:
 
 
 def decide(
-    candidates: Mapping[str, Evaluation],
+    candidates: Evaluations,
     champion: Evaluation | None,
     settings: GateSettings,
     same_as_champion: Collection[str] = (),
@@ -94,9 +95,7 @@ def decide(
 class _Hearing:
     """One decision under way: what may be compared, and the sentences so far."""
 
-    def __init__(
-        self, candidates: Mapping[str, Evaluation], champion: Evaluation | None, settings: GateSettings
-    ) -> None:
+    def __init__(self, candidates: Evaluations, champion: Evaluation | None, settings: GateSettings) -> None:
         self.settings, self.champion = settings, champion
         self.said: list[tuple[int, str]] = []
         self.comparisons: list[Json] = []
@@ -244,7 +243,7 @@ class _Hearing:
         )
         return passed
 
-    def _comparable(self, candidates: Mapping[str, Evaluation]) -> dict[str, Evaluation]:
+    def _comparable(self, candidates: Evaluations) -> dict[str, Evaluation]:
         """The candidates of which something can be said; none when nothing can be said of the champion."""
         usable = {name: each for name, each in sorted(candidates.items()) if self._usable(name, each)}
         if self.champion is not None:

@@ -99,7 +99,7 @@ def _quarters(values: pl.Series) -> pl.Series:
     """Ranges named by the values in them: '7 to 24', '25 to 30' ..."""
     number = values.fill_null(float("nan")).to_numpy()
     finite = np.isfinite(number)
-    starts = np.unique(np.quantile(number[finite], (0.0, *QUANTILES), method="nearest"))
+    starts = np.unique(np.quantile(number[finite], (0.0, *QUANTILES), method="higher"))
     place = np.searchsorted(starts, number[finite], side="right") - 1
     ends = [number[finite][place == index].max() for index in range(len(starts))]
     texts = [f"{a:g} to {b:g}" if b > a else f"{a:g}" for a, b in zip(starts, ends, strict=True)]

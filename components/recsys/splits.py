@@ -148,7 +148,7 @@ def _usable(events: pl.DataFrame, settings: PrepareSettings) -> pl.DataFrame:
 
 def _last_of_user(events: pl.DataFrame, share: float, rng: np.random.Generator) -> pl.Series:
     rows = pl.len().over("user_id")
-    wanted = (rows * share + 0.5).floor().clip(1, rows - 1) if share > 0 else pl.lit(0)
+    wanted = pl.min_horizontal((rows * share + 0.5).floor().clip(1), rows - 1) if share > 0 else pl.lit(0)
     position = pl.int_range(pl.len()).over("user_id")
     return events.select(held=position >= rows - wanted).to_series()
 

@@ -18,6 +18,7 @@ Doubles = npt.NDArray[np.float64]
 LEVEL = 0.95
 MOST_UNITS = 20_000  # above it users are pooled at random into this many blocks; the interval's own error is then 0.5 %
 CELLS = 4_000_000  # draws held at once: 32 MB
+GROUPS = 100  # of users, left out in turn; the error of an interval's width is then 7 %
 TINY = 1e-12
 
 
@@ -76,21 +77,23 @@ def ratio_interval(
 
 
 def whole_intervals(
-    statistic: Callable[[Doubles], Doubles], n: int, resamples: int, seed: int, level: float = LEVEL
+    statistic: Callable[[Doubles], Doubles], n: int, seed: int, level: float = LEVEL
 ) -> tuple[Doubles, Doubles, Doubles]:
     """Intervals of numbers that only exist for all users together, such as coverage, bounded to [0, 1].
 
-    statistic: from (n,) weights of users to (columns,). A resample holds only 63 % of the users, so it covers less than
-    the sample did: the bootstrap's spread is right, its middle is not, and the interval is moved onto the estimate.
+    statistic: from (n,) weights of users, 0 or 1, to (columns,). A jackknife over random groups of users. A bootstrap
+    repeats users, so its resamples cover less than the sample and vary less than samples do: its 95 % intervals were
+    found to hold the truth 75 % of the time. The jackknife errs to the wide side (Efron and Stein, Ann. Stat. 1981).
     """
     value = statistic(np.ones(n))
     if n < 2:
         return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
-    rng = np.random.default_rng(seed)
-    drawn = np.array([statistic(row) for weights in resamples_of(n, resamples, rng) for row in weights])
-    tail = (1 - level) / 2
-    low, high = np.quantile(drawn - drawn.mean(axis=0), [tail, 1 - tail], axis=0)
-    return value, np.clip(value + low, 0.0, 1.0), np.clip(value + high, 0.0, 1.0)
+    groups = min(n, GROUPS)
+    group = np.random.default_rng(seed).permutation(np.arange(n) * groups // n)
+    left_out = np.array([statistic((group != index).astype(np.float64)) for index in range(groups)])
+    error = np.sqrt((groups - 1) / groups * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
+    width = stdtrit(groups - 1, (1 + level) / 2) * error
+    return value, np.clip(value - width, 0.0, 1.0), np.clip(value + width, 0.0, 1.0)
 
 
 def compare(differences: Doubles, alpha: float, resamples: int, seed: int) -> Comparison:
@@ -98,8 +101,8 @@ def compare(differences: Doubles, alpha: float, resamples: int, seed: int) -> Co
 
     A studentised bootstrap over users of the largest column ("reality check", White, Econometrica 2000; studentised as
     in Romano and Wolf, Econometrica 2005): the same users are drawn for all columns, so that columns which move
-    together cost little, and the bound is the (1 - alpha) quantile of max over columns of (mean* - mean) / se*. For one column
-    this is the paired bootstrap-t. The quantile is never below Student's, which it undercuts on few differences.
+    together cost little, and the bound is the (1 - alpha) quantile of max over columns of (mean* - mean) / se*. For one
+    column this is the paired bootstrap-t. The quantile is never below Student's, which it undercuts on few differences.
     """
     mean = differences.mean(axis=0)
     rng = np.random.default_rng(seed)
@@ -180,12 +183,11 @@ def _skewness(units: Doubles) -> Doubles:
 
 
 def _bca(drawn: Doubles, estimate: Doubles, acceleration: Doubles, level: float) -> tuple[Doubles, Doubles]:
-    # For a mean the correction for bias equals the acceleration (DiCiccio and Efron, Biometrika 1992): nothing to sample.
-    bias = acceleration
     bounds = []
     for tail in ((1 - level) / 2, (1 + level) / 2):
-        shifted = bias + ndtri(tail)
-        share = ndtr(bias + shifted / (1 - acceleration * shifted))
+        # For a mean the bias equals the acceleration (DiCiccio and Efron, Biometrika 1992), so it need not be sampled.
+        shifted = acceleration + ndtri(tail)
+        share = ndtr(acceleration + shifted / (1 - acceleration * shifted))
         bounds.append(np.array([np.quantile(drawn[:, column], share[column]) for column in range(drawn.shape[1])]))
     constant = np.ptp(drawn, axis=0) <= TINY
     return np.where(constant, estimate, bounds[0]), np.where(constant, estimate, bounds[1])
