@@ -95,8 +95,7 @@ class App:
             headers.append((b"allow", allow.encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        self.measures.requests.labels(endpoint, status).inc()
-        self.measures.seconds.labels(endpoint).observe(time.perf_counter() - started)
+        self.measures.answered(endpoint, status, time.perf_counter() - started)
 
     def route(self, path: str, method: str) -> tuple[str, Handler]:
         """Raises Rejected with 404 or 405."""

@@ -5,7 +5,7 @@
 b'# HELP everloop_requests_total ...'
 """
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -15,6 +15,7 @@ from serving.predictor import Predictor
 
 class Measures:
     def __init__(self) -> None:
+        disable_created_metrics()  # a second series for every one, which no dashboard reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -33,6 +34,18 @@ class Measures:
         self.refused = metrics.REFUSED.on(self.registry)
         self.ledger_seen = metrics.LEDGER_SEEN.on(self.registry)
         self.users_cached = metrics.USERS_CACHED.on(self.registry)
+
+        # Looking a label up costs more than counting; endpoints and statuses are few.
+        self.children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count one answer."""
+        known = self.children.get((endpoint, status))
+        if known is None:
+            known = self.requests.labels(endpoint, str(status)), self.seconds.labels(endpoint)
+            self.children[endpoint, status] = known
+        known[0].inc()
+        known[1].observe(seconds)
 
     def lists_of(self, predictor: Predictor) -> Counter:
         return self.lists.labels(model=predictor.model.name, release=predictor.short, variant=predictor.variant)
