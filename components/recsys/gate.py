@@ -186,17 +186,9 @@ class _Hearing:
         self.said.append((weight, sentence))
 
     def close(self, outcome: str, chosen: str) -> Verdict:
-        return Verdict(
-            promote=outcome == "promoted",
-            outcome=outcome,
-            chosen=chosen,
-            reasons=[sentence for _, sentence in sorted(self.said, key=lambda said: said[0])],
-            metric=self.settings.metric,
-            k=self.k,
-            users=self.users,
-            comparisons=self.comparisons,
-            slices=self.slices,
-        )
+        reasons = [sentence for _, sentence in sorted(self.said, key=lambda said: said[0])]
+        shown = (self.settings.metric, self.k, self.users, self.comparisons, self.slices)
+        return Verdict(outcome == "promoted", outcome, chosen, reasons, *shown)
 
     def _coverage(self, name: str) -> tuple[bool, float, str]:
         """Whether the lists of a candidate show enough, how much they show, and the floor in words."""
