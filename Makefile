@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+# Compiled at once: a run starts a dozen processes, and each would else compile what it imports.
+UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 # uv reads its own variables; an index given to pip counts for both.
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 ifeq ($(strip $(UV_DEFAULT_INDEX)),)

@@ -10,7 +10,12 @@ def register(
     home: str,
     run: str,
     version: dict,
-    settings: dict,
+    data: dict,
+    checks: dict,
+    prepare: dict,
+    train: dict,
+    evaluate: dict,
+    gate: dict,
     tracking: dict,
     quality: dsl.Input[dsl.Dataset],
     split: dsl.Input[dsl.Dataset],
@@ -21,5 +26,6 @@ def register(
 ) -> str:
     from components.recsys import lifecycle
 
+    settings = {"data": data, "quality": checks, "prepare": prepare, "train": train, "evaluate": evaluate, "gate": gate}
     parts = lifecycle.Parts(quality.path, split.path, evaluation.path, challenger.path, verdict.path)
     return lifecycle.register(home, run, version, settings, tracking, parts, report.path)

@@ -9,6 +9,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -54,9 +55,9 @@ def figure(value: dict[str, Any] | None, digits: int = 3) -> str:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    made = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, title_justify="left", title_style="bold", header_style="bold")
     for index, column in enumerate(columns):
-        made.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        made.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         made.add_row(*row)
     return made

@@ -79,7 +79,7 @@ class Evaluation:
         folder.mkdir(parents=True, exist_ok=True)
         self.per_user.write_parquet(folder / "per_user.parquet", statistics=False, row_group_size=1 << 20)
         self.lists.write_parquet(folder / "lists.parquet", statistics=False, row_group_size=1 << 20)
-        text = json.dumps(self.to_dict(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)  # in our order, for people
         (folder / "evaluation.json").write_text(text, encoding="utf-8")
 
     @classmethod
