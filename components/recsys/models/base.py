@@ -81,7 +81,8 @@ class Model(ABC):
         self.prior = count_people(training.interactions)(PRIOR_HALF_LIFE)
         self.chosen = {}
         self._fit(training)
-        return self
+        # From its own arrays in plain order, so that what is judged is to the last digit what a release will load.
+        return self.load({name: np.ascontiguousarray(array) for name, array in self.weights().items()})
 
     def score(self, histories: Histories) -> Floats:
         """(rows, n_items) float32, finite, higher is better. An empty history gets the prior, seen items a score."""

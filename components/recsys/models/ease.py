@@ -64,9 +64,10 @@ class EASE(Model):
         user_weight = np.maximum(np.asarray(x.sum(axis=1)), 1.0) ** -self.config.activity_power
         gram = (x.T @ (sp.diags_array(user_weight) @ x)).toarray()
         typical = gram.diagonal().mean() or 1.0
+        typical_weight = user_weight.mean() if len(user_weight) else 1.0
         # A hundredth of the typical item keeps the penalty of items that nobody took above zero.
         penalty = (gram.diagonal() / typical + 0.01) ** self.config.frequency_power
-        gram[np.diag_indices_from(gram)] += self.config.l2 * user_weight.mean() * penalty
+        gram[np.diag_indices_from(gram)] += self.config.l2 * typical_weight * penalty
         b = _inverse(gram)
         b *= -((people + 1) ** -self.config.debias) / np.diag(b)
         np.fill_diagonal(b, 0.0)
