@@ -25,7 +25,7 @@ from components.recsys.home import Home
 from components.recsys.ledger import Ledger
 from components.recsys.models.base import Model
 from components.recsys.progress import Told
-from components.recsys.release import SHORT, Release, judged_of, load, releases_of, resolve, save
+from components.recsys.release import SHORT, Release, canonical, judged_of, load, releases_of, resolve, save
 from components.recsys.report import ReportData, render
 from components.recsys.settings import EvaluateSettings, PrepareSettings, TrackingSettings, TrainSettings, parse
 from components.recsys.store import Store, open_store
@@ -151,6 +151,8 @@ def build_release(
         "source_digest": source_digest(),
         "data_version": {kind: part["version"] if part else None for kind, part in version.items()},
     }
+    # A pipeline's dicts arrive in any order; the card must not show it.
+    content = json.loads(canonical(content)) | {"metrics": evaluation.metrics}
     summary = describe(everything)
     described = {**content, "model": model.name, "config": model.config.model_dump(mode="json")}
     text = card(described, None, evaluation.to_dict(), summary)

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ def evaluate_models(
     kind = splits.infer_kind(train, test)
     prepare = settings.prepare.model_copy(update={"split": kind, "test_share": 0.0})
     carved = splits.split(train, prepare, settings.train.seed)
-    parts = splits.Split(train=carved.train, validation=carved.validation, test=test, kind=kind)
+    parts = replace(carved, test=test)
     done = {}
     for name in names:
         fitted = trainings.fit_candidate(name, settings.train, parts, items, told)
