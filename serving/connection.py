@@ -7,6 +7,7 @@ second, since a timer a request would cost every request.
 """
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -18,6 +19,7 @@ from serving.measures import Measures
 
 MOST_HEAD = 65_536  # bytes of request line and headers, as most servers take
 SWEEP_SECONDS = 0.5
+UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 class Connection(HttpToolsProtocol):
@@ -33,6 +35,8 @@ class Connection(HttpToolsProtocol):
         self.unsent, self.unsent_since = 0, 0.0
 
     def data_received(self, data: bytes) -> None:
+        if self.head == 0 and b"pgrade:" in data:
+            data = without_upgrade(data)
         if self.head >= 0:
             self.head += len(data)
         super().data_received(data)
@@ -92,6 +96,15 @@ class Connection(HttpToolsProtocol):
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """A request whose wish for another protocol is overheard, as RFC 9110 7.8 allows.
+
+    httptools would drop the body after it, and Java's client asks for h2c in every first request.
+    """
+    head, end, body = data.partition(b"\r\n\r\n")
+    return UPGRADE.sub(b"\r\nx-upgrade:", head) + end + body
 
 
 def guarded(settings: ServingSettings, measures: Measures) -> type[Connection]:

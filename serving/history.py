@@ -38,6 +38,9 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) W
 KEEP = """
 INSERT OR IGNORE INTO feedback VALUES (:event_id, :user_id, :item_id, :timestamp, :event, :value, :request_id)
 """
+OWN = """
+SELECT timestamp, item_id, event FROM feedback WHERE user_id = ? ORDER BY timestamp DESC, item_id DESC, event DESC LIMIT ?
+"""
 
 Moment = list[int | str]  # [microseconds, item, kind of event]: one event in a history, sorted by time
 
@@ -154,10 +157,7 @@ class SQLiteHistory:
 
     def _own(self, writer: sqlite3.Connection, user: str) -> list[Moment]:
         """What came as feedback, the newest that fit."""
-        rows = writer.execute(
-            "SELECT timestamp, item_id, event FROM feedback WHERE user_id = ? ORDER BY timestamp DESC LIMIT ?",
-            (user, self.limit),
-        )
+        rows = writer.execute(OWN, (user, self.limit))
         return [list(row) for row in rows]
 
     def _put(self, writer: sqlite3.Connection, user: str, moments: Iterable[Moment], seed: int) -> None:

@@ -1,9 +1,9 @@
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -95,7 +95,7 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones():
 
 def test_a_file_that_is_no_database_is_told_in_a_sentence(tmp_path):
     (tmp_path / "history.sqlite").write_text("this is not a database, and it is long enough to be one" * 100)
-    with pytest.raises(StoreError, match="online history .* failed: file is not a database"):
+    with pytest.raises(StoreError, match=r"online history .* failed: file is not a database"):
         open_history(f"sqlite://{tmp_path}/history.sqlite", 5)
 
 
@@ -109,7 +109,7 @@ for n in range(50):
     print(n, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=os.getcwd())
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=Path.cwd())
     assert done.returncode == -signal.SIGKILL, done.stderr
     confirmed = done.stdout.split()
     history = open_history(f"sqlite://{tmp_path}/history.sqlite", 500)
