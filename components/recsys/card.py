@@ -78,7 +78,7 @@ def _data(manifest: Json, summary: Json) -> str:
     if summary.get("rows") is not None:
         text = f"- {summary['rows']:,} events of {summary.get('users', 0):,} users on {summary.get('items', 0):,} items"
         if summary.get("first") and summary.get("last"):
-            text += f", from {cell(str(summary['first']))} to {cell(str(summary['last']))}"
+            text += f", from {cell(str(summary['first'])[:10])} to {cell(str(summary['last'])[:10])}"
         lines.append(f"{text}.")
     for kind, part in (manifest.get("data") or {}).items():
         if part:

@@ -10,10 +10,10 @@ Every part may be missing: a run that the data gate stopped gets a report of wha
 from functools import cache
 from typing import Any
 
-from components.recsys.report.data import ReportData
+from components.recsys.report.data import ReportData, exposure_of
 from components.recsys.report.view import view
 
-__all__ = ["ReportData", "render"]
+__all__ = ["ReportData", "exposure_of", "render"]
 
 
 def render(report: ReportData) -> str:

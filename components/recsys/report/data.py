@@ -6,6 +6,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
+
 Json = dict[str, Any]
 
 
@@ -34,3 +36,10 @@ class ReportData:
     lineage: Json = field(default_factory=dict)
     timings: Json = field(default_factory=dict)
     exposure: dict[str, list[float]] = field(default_factory=dict)
+
+
+def exposure_of(lists: pl.DataFrame, catalogue: int) -> list[float]:
+    """Places in lists per item, most shown first, zeros for what no list shows. lists: `Evaluation.lists`."""
+    counts = lists.select(pl.col("items").explode().drop_nulls()).to_series().value_counts()["count"]
+    shown = counts.sort(descending=True).cast(pl.Float64).to_list()
+    return [*shown, *[0.0] * (catalogue - len(shown))]

@@ -29,7 +29,7 @@ def share(value: float | None) -> str:
 def counts_of(value: Any) -> Counts:
     """A dict, pairs, dicts of one text and one number, or numbers, as (name, count) pairs; others are left out."""
     if isinstance(value, Mapping):
-        return [(str(name).replace("_", " "), float(count)) for name, count in value.items() if _is_count(count)]
+        return [(str(name), float(count)) for name, count in value.items() if _is_count(count)]
     found: Counts = []
     for place, each in enumerate(value if isinstance(value, list | tuple) else ()):
         if _is_count(each):

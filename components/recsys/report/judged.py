@@ -4,7 +4,8 @@
 ['ease', 'item_knn', 'popularity']
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.recsys.evaluation import METRICS, figure, label
@@ -48,6 +49,10 @@ def compare_candidates(report: ReportData, order: list[str]) -> Json | None:
     found = {name: report.evaluations[name].get("metrics", {}) for name in order}
     named = [each for each in METRICS if any(each in metrics for metrics in found.values())]
     named += sorted({each for metrics in found.values() for each in metrics} - set(named))
+    parts = (
+        ("Accuracy, best candidate first", [each for each in named if each not in EXPLAINED]),
+        ("Beyond accuracy", [each for each in named if each in EXPLAINED]),
+    )
     known = [name for name in order if found[name].get(metric, {}).get("value") is not None]
     values = {
         name: {"accuracy": found[name][metric]["value"]}
@@ -63,11 +68,7 @@ def compare_candidates(report: ReportData, order: list[str]) -> Json | None:
         "users": number(first.get("users")),
         "k": k,
         "split": first.get("split", ""),
-        "columns": [{"label": label(each, k), "explained": EXPLAINED.get(each, "")} for each in named],
-        "rows": [
-            {"name": name, "chosen": name == chosen, "figures": [_split(found[name].get(each)) for each in named]}
-            for name in order
-        ],
+        "tables": [_table(found, chosen, names, k, caption) for caption, names in parts if names],
         "notes": first.get("notes") or [],
         "intervals": plots.candidates([(n, found[n][metric]) for n in known], label(metric, k), chosen)
         if known
@@ -75,6 +76,14 @@ def compare_candidates(report: ReportData, order: list[str]) -> Json | None:
         "tradeoffs": plots.tradeoffs(values, label(metric, k), others) if values and others else None,
         "explained": [(label(each, k), EXPLAINED[each]) for each in named if each in EXPLAINED],
     }
+
+
+def _table(found: Mapping[str, Json], chosen: str, metrics: Sequence[str], k: int | None, caption: str) -> Json:
+    rows = [
+        {"name": name, "chosen": name == chosen, "figures": [_split(own.get(each)) for each in metrics]}
+        for name, own in found.items()
+    ]
+    return {"caption": caption, "columns": [label(each, k) for each in metrics], "rows": rows}
 
 
 def _split(estimate: Mapping[str, Any] | None) -> tuple[str, str]:
@@ -99,27 +108,43 @@ def tell_verdict(report: ReportData) -> Json | None:
         for each in verdict.get("comparisons") or []
         if each.get("difference") is not None
     ]
+    states = Counter(each.get("state", "") for each in verdict.get("slices") or [])
     return {
         "metric": metric,
+        "harmed": bool(states["harmed"]),
+        "states": ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if state),
         "outcome": verdict.get("outcome", ""),
         "reasons": verdict.get("reasons") or [],
         "comparisons": [
-            {**each, "difference": _signed(each), "p": f"{each['p']:.2g}" if each.get("p") is not None else ""}
+            {
+                **each,
+                "difference": _signed(each).partition(" "),
+                "p": f"{each['p']:.2g}" if each.get("p") is not None else "",
+            }
             for each in comparisons
         ],
         "forest": plots.forest(comparisons, metric) if comparisons else None,
         "slices": [
             {
-                "group": f"{each['attribute']} {each['group']}",
+                "group": f"{_named(each['attribute'])} {each['group']}",
                 "users": number(each.get("users")),
-                "challenger": number(each.get("challenger")),
-                "champion": number(each.get("champion")),
-                "difference": _signed(each),
+                "challenger": _short(each.get("challenger")),
+                "champion": _short(each.get("champion")),
+                "difference": _signed(each).partition(" "),
                 "state": each.get("state", ""),
             }
             for each in verdict.get("slices") or []
         ],
     }
+
+
+def _named(attribute: Any) -> str:
+    """A column's name as people say it."""
+    return str(attribute).replace("_", " ")
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _signed(each: Json) -> str:
@@ -152,10 +177,10 @@ def compare_groups(report: ReportData, order: list[str]) -> list[Json]:
         sizes = [next(parts[key] for parts in found.values() if key in parts) for key in own]
         blocks.append(
             {
-                "attribute": attribute,
+                "attribute": _named(attribute),
                 "names": names,
                 "metric": label(metric, k),
-                "plot": plots.slices(attribute, [str(group) for _, group in own], estimates, label(metric, k)),
+                "plot": plots.slices(_named(attribute), [str(group) for _, group in own], estimates, label(metric, k)),
                 "rows": [
                     {
                         "group": group,

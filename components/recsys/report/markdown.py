@@ -20,7 +20,13 @@ RULE = re.compile(r"^\|(\s*:?-+:?\s*\|)+\s*$")
 def to_html(text: str) -> Markup:
     """Markdown as HTML in which everything but the markup above is escaped."""
     lines = [line.rstrip() for line in text.splitlines()]
-    return Markup("").join(part for kind, block in groupby(lines, _kind) for part in _block(kind, list(block)))
+    parts: list[Markup] = []
+    heading = "Table"  # a table's caption, for those who hear the page
+    for kind, group in groupby(lines, _kind):
+        block = list(group)
+        heading = block[-1].lstrip("#").strip() if kind == "heading" else heading
+        parts += _block(kind, block, heading)
+    return Markup("").join(parts)
 
 
 def _kind(line: str) -> str:
@@ -33,7 +39,7 @@ def _kind(line: str) -> str:
     return "table" if line.startswith("|") else "text"
 
 
-def _block(kind: str, lines: list[str]) -> Iterator[Markup]:
+def _block(kind: str, lines: list[str], heading: str) -> Iterator[Markup]:
     if kind == "heading":
         for line in lines:
             title = line.lstrip("#")
@@ -44,16 +50,17 @@ def _block(kind: str, lines: list[str]) -> Iterator[Markup]:
             Markup("").join(Markup("<li>{}</li>").format(_inline(line[2:])) for line in lines)
         )
     elif kind == "table":
-        yield _table(lines)
+        yield _table(lines, heading)
     elif kind == "text":
         yield Markup("<p>{}</p>").format(_inline(" ".join(lines)))
 
 
-def _table(lines: list[str]) -> Markup:
+def _table(lines: list[str], heading: str) -> Markup:
     head = lines[0] if len(lines) > 1 and RULE.match(lines[1]) else None
     body = Markup("").join(_row(line, "td") for line in lines if line != head and not RULE.match(line))
     top = Markup("<thead>{}</thead>").format(_row(head, "th")) if head else Markup("")
-    return Markup('<div class="wide"><table>{}<tbody>{}</tbody></table></div>').format(top, body)
+    caption = Markup('<caption class="heard">{}</caption>').format(_inline(heading))
+    return Markup('<div class="wide"><table>{}{}<tbody>{}</tbody></table></div>').format(caption, top, body)
 
 
 def _row(line: str, tag: str) -> Markup:

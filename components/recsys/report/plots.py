@@ -12,16 +12,16 @@ from markupsafe import Markup
 from components.recsys.report.svg import FAINT, INK, MARKERS, SERIES, drawing, safe
 
 Json = Mapping[str, Any]
-WIDE, NARROW = 5.4, 5.0  # inches: about 500 px, so that text is still readable on a phone
+WIDE = 4.6  # inches: 440 px, so that text is still readable when a phone shrinks it
 ROW = 0.3  # inches a row
 POINTS = 400  # of a curve, enough for the eye
 
 
-def per_day(counts: Sequence[tuple[str, float]]) -> Markup:
-    """Events per day, in order."""
+def over_time(counts: Sequence[tuple[str, float]]) -> Markup:
+    """Events by day, or by the first day of longer spells, in order."""
     values = [count for _, count in counts]
     with drawing(
-        WIDE, 2.0, "Events per day", f"{len(counts)} days, from {min(values):g} to {max(values):g} events."
+        WIDE, 2.0, "Events over time", f"{len(counts)} spells, from {min(values):g} to {max(values):g} events each."
     ) as (done, axes):
         axes.fill_between(range(len(values)), values, step="mid", color=SERIES[0], alpha=0.35, linewidth=0)
         axes.plot(range(len(values)), values, drawstyle="steps-mid", color=SERIES[0], linewidth=1.2)
@@ -97,7 +97,7 @@ def forest(comparisons: Sequence[Json], metric: str) -> Markup:
                 axes, row, estimate, SERIES[0] if each.get("passed") else SERIES[1], hollow=not each.get("passed")
             )
         _rows(axes, names)
-        axes.set_xlabel(f"difference in {metric} (right of the dashed line: better)")
+        axes.set_xlabel(f"difference in {metric}; right is better")
     return done.markup
 
 
@@ -132,7 +132,7 @@ def slices(attribute: str, groups: Sequence[str], values: Mapping[str, Sequence[
 
 def lorenz(exposure: Mapping[str, Sequence[float]]) -> Markup:
     """Share of all places or events that the least shown share of items gets; the diagonal is perfect equality."""
-    with drawing(NARROW, 3.2, "Who gets shown", _told(exposure)) as (done, axes):
+    with drawing(WIDE, 3.0, "Who gets shown", _told(exposure)) as (done, axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--")
         for index, (name, counts) in enumerate(exposure.items()):
             share = np.concatenate([[0.0], np.cumsum(np.sort(np.asarray(counts, float)))])

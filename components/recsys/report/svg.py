@@ -10,6 +10,8 @@ copied and read aloud. Equal plots give equal bytes.
 
 import io
 import re
+import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,7 +67,9 @@ def drawing(width: float, height: float, title: str, description: str, **subplot
     from matplotlib.figure import Figure
 
     drawn = Drawn()
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # The browser has the glyphs of all scripts; here the font only measures.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
         yield drawn, figure.subplots(**subplots)
@@ -89,8 +93,8 @@ def _inline(svg: str, title: str, description: str) -> Markup:
     for color, variable in VARIABLES.items():
         svg = svg.replace(color, f"var({variable})")
     svg = svg.replace("'DejaVu Sans'", "var(--font)")
-    # Ids are unique within a plot only; the title makes them unique within the page.
-    prefix = re.sub(r"\W+", "-", title.lower()).strip("-")
+    # Ids are unique within a plot only; what the plot says makes them unique within the page.
+    prefix = f"plot-{zlib.crc32(f'{title} {description}'.encode()):08x}"
     svg = re.sub(r'(\sid="|\shref="#|url\(#)', rf"\g<1>{prefix}-", svg)
     label = f"{escape(title)}. {escape(description)}"
     size = re.search(r'viewBox="[^"]*"', svg)

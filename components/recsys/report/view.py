@@ -5,11 +5,12 @@
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from components.recsys.report import plots
 from components.recsys.report.data import Json, ReportData
-from components.recsys.report.figures import counts_of, number, seconds_of, share
+from components.recsys.report.figures import Counts, counts_of, number, seconds_of, share
 from components.recsys.report.judged import (
     compare_candidates,
     compare_groups,
@@ -21,6 +22,7 @@ from components.recsys.report.markdown import to_html
 from components.recsys.report.style import style
 
 TOP = 10  # most frequent items shown
+MOST_EXAMPLES = 3
 
 
 def view(report: ReportData) -> Json:
@@ -94,7 +96,7 @@ def _data(report: ReportData) -> Json | None:
         return None
     first, last = _span(summary)
     facts = [
-        (name.capitalize(), number(summary[name]))
+        ({"rows": "Events"}.get(name, name.capitalize()), number(summary[name]))
         for name in ("rows", "users", "items")
         if summary.get(name) is not None
     ]
@@ -107,9 +109,18 @@ def _data(report: ReportData) -> Json | None:
         "facts": facts,
         "events": counts_of(summary.get("events")),
         "top": counts_of(summary.get("top_items"))[:TOP],
-        "per_day": plots.per_day(days) if len(days) > 1 else None,
+        "spell": "Events per day" if _daily(days) else "Events over time",
+        "per_day": plots.over_time(days) if len(days) > 1 else None,
         "lengths": plots.histogram(lengths, "Users by number of events", "users") if len(lengths) > 1 else None,
     }
+
+
+def _daily(days: Counts) -> bool:
+    """Whether the spells are single days; of long histories they are longer."""
+    try:
+        return (date.fromisoformat(days[1][0]) - date.fromisoformat(days[0][0])).days == 1
+    except (ValueError, IndexError):
+        return False
 
 
 def _quality(quality: Json) -> Json | None:
@@ -122,13 +133,14 @@ def _quality(quality: Json) -> Json | None:
         "ok": quality.get("ok", True),
         "sentence": quality.get("sentence", ""),
         "checks": sorted(checks, key=lambda check: rank[check["state"]]),
-        "cleaning": counts_of(summary.get("cleaning")),
-        "quarantine": counts_of(summary.get("quarantine")),
+        "cleaning": [(name.replace("_", " "), rows) for name, rows in counts_of(summary.get("cleaning")) if rows],
+        "quarantine": [(name, rows) for name, rows in counts_of(summary.get("quarantine")) if rows],
     }
 
 
 def _check(check: Json) -> Json:
-    severity = check.get("severity", "stop")
+    severity, sentence = check.get("severity", "stop"), str(check.get("sentence") or "")
+    examples = [str(example) for example in check.get("examples") or []]
     if severity == "off":
         state = "off"
     elif check.get("ok", True):
@@ -141,10 +153,11 @@ def _check(check: Json) -> Json:
         "severity": severity,
         "column": check.get("column") or "",
         "rows": number(check.get("rows")),
-        "share": share(check.get("share")),
+        "measured": number(check.get("share")),
         "threshold": number(check.get("threshold")),
-        "examples": [str(example) for example in check.get("examples") or []][:3],
-        "sentence": check.get("sentence") or "",
+        # The data gate's own sentences end with the examples.
+        "examples": [text for text in examples if text not in sentence][:MOST_EXAMPLES],
+        "sentence": sentence,
     }
 
 
