@@ -127,10 +127,12 @@ def evaluate(
     with reporting("evaluate") as told:
         wanted = parse(EvaluateSettings, settings, "evaluate")
         parts, items, users = splits.load(Path(split))
-        folder, done, digests = _folder(evaluation), {}, {}
+        folder, done, digests, fits = _folder(evaluation), {}, {}, {}
         for path in models:
-            name = _fit(path)["candidate"]
-            model = load(open_store(path), _fit(path)["digest"]).model
+            fit = _fit(path)
+            name = fit["candidate"]
+            fits[name] = fit
+            model = load(open_store(path), fit["digest"]).model
             done[name] = evaluations.evaluate_model(name, model, parts, items, users, wanted)
             done[name].save(folder / name)
             digests[name] = lineage.read(Path(path))["digest"]
@@ -138,6 +140,7 @@ def evaluate(
             for metric, figure in done[name].metrics.items():
                 if figure["value"] is not None:
                     log_metric(f"{name}_{metric}", figure["value"])
+        _write_json(folder / "fits.json", fits)
         lineage.record(folder, "evaluate", {"split": lineage.read(Path(split))["digest"], **digests}, {"evaluate": settings})
         _write(summary, evaluations.candidates_markdown(done))
 

@@ -26,7 +26,7 @@ from components.recsys.ledger import Ledger
 from components.recsys.models.base import Model
 from components.recsys.progress import Told
 from components.recsys.release import SHORT, Release, canonical, judged_of, load, releases_of, resolve, save
-from components.recsys.report import ReportData, render
+from components.recsys.report import ReportData, exposure_of, render
 from components.recsys.settings import EvaluateSettings, PrepareSettings, TrackingSettings, TrainSettings, parse
 from components.recsys.store import Store, open_store
 from components.recsys.version import VERSION, source_digest
@@ -82,8 +82,11 @@ def register(
             ledger.append("reject", digest, reason, run, evidence)
             told(f"release {digest[:SHORT]} was kept, but not promoted")
     samples = sample(release, split)
-    shown = {name: candidate.to_dict() for name, candidate in candidates.items()}
-    fits = {name: {} for name in candidates}
+    fits = _read(parts["evaluation"] / "fits.json")
+    shown = {name: {**candidate.to_dict(), "learnt": fits[name]["learnt"]} for name, candidate in candidates.items()}
+    exposure = {"the data": [float(count) for count in release.reference["popularity"]]}
+    for name in dict.fromkeys([verdict["chosen"], *candidates]):
+        exposure[name] = exposure_of(candidates[name].lists, candidates[name].counts["catalogue"])
     data = ReportData(
         quality=_read(parts["quality"] / "quality.json"),
         evaluations=shown,
@@ -92,7 +95,8 @@ def register(
         card=release.card,
         samples=samples,
         lineage={name: _read(path / "lineage.json") for name, path in parts.items()},
-        timings=fits,
+        timings={f"train {name}": fit["seconds"] for name, fit in fits.items()},
+        exposure=exposure,
     )
     page = render(data)
     home.store.write(f"runs/{run}/report.html", page.encode())
