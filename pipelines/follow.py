@@ -90,13 +90,15 @@ def _tasks(run: Json) -> dict[str, list[Json]]:
 
 
 def _states(tasks: Mapping[str, list[Json]]) -> dict[str, str]:
-    """One word a step, with a count where it has several tasks."""
+    """How far each step is, in a word; where it has several tasks, how many are."""
     states = {}
     for step, several in tasks.items():
-        done = sum(task.get("state") == "SUCCEEDED" for task in several)
-        unfinished = [task.get("state", "PENDING").lower() for task in several if task.get("state") != "SUCCEEDED"]
-        worst = unfinished[0] if unfinished else "done"
-        states[step] = worst if len(several) == 1 else f"{worst}, {done} done"
+        words = [
+            "done" if task.get("state") == "SUCCEEDED" else task.get("state", "PENDING").lower() for task in several
+        ]
+        states[step] = (
+            words[0] if len(words) == 1 else ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words)))
+        )
     return states
 
 

@@ -65,7 +65,8 @@ def ingest(home: str, sources: Mapping[str, Any], data: Json, summary: str) -> I
         lines = [f"# Ingested\n\nBatch `{done.batch}`: {done.added:,} events added.\n", "| what | rows |", "| - | -: |"]
         lines += [f"| {name.replace('_', ' ')} | {count:,} |" for name, count in done.counts.items()]
         _write(summary, "\n".join([*lines, "", *(f"- {message}" for message in done.messages)]))
-        return Ingested(done.data, done.batch)
+        known = {kind: part for kind, part in done.data.items() if part}  # a pipeline's dict cannot hold null
+        return Ingested(known, done.batch)
 
 
 def validate(home: str, version: Json, batch: str, settings: Json, report: str, summary: str) -> None:
@@ -190,7 +191,7 @@ def register(home: str, run: str, version: Json, settings: Json, tracking: Json,
             Home(home),
             run,
             _whole(version),
-            settings,
+            _whole(settings),
             parse(TrackingSettings, tracking, "tracking"),
             {name: Path(path) for name, path in parts._asdict().items()},
             told,
@@ -219,10 +220,12 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _whole(version: Json) -> Json:
-    """Numbers inside a pipeline's dicts arrive as floats."""
+    """A data version as it was before it went through a pipeline, where numbers become floats and nulls are left out."""
     return {
-        kind: {name: int(value) if isinstance(value, float) else value for name, value in part.items()} if part else None
-        for kind, part in version.items()
+        kind: {name: int(value) if isinstance(value, float) else value for name, value in version[kind].items()}
+        if version.get(kind)
+        else None
+        for kind in ("events", "items", "users")
     }
 
 
