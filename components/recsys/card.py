@@ -96,7 +96,7 @@ def _training(manifest: Json) -> str:
             lines.append(f"- {title}: `{_plain(value)}`.")
     train = (manifest.get("settings") or {}).get("train") or {}
     if "seed" in train:
-        lines.append(f"- Seed: {train['seed']}.")
+        lines.append(f"- Seed: {int(train['seed'])}.")  # numbers that went through a pipeline are floats
     split = manifest.get("split") or {}
     if split:
         sizes = ", ".join(f"{split[part]:,} {part}" for part in ("train", "validation", "test") if part in split)

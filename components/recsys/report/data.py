@@ -25,6 +25,7 @@ class ReportData:
     samples: dicts of user, history (titles, newest first) and items (dicts of title, score, reason).
     lineage: step -> its lineage record. timings: step -> seconds, or a dict of seconds and cached.
     exposure: name -> events or list places per item, zeros included; the first is the data, the others are candidates.
+    serve: the command that serves the champion.
     """
 
     quality: Json = field(default_factory=dict)
@@ -36,6 +37,7 @@ class ReportData:
     lineage: Json = field(default_factory=dict)
     timings: Json = field(default_factory=dict)
     exposure: dict[str, list[float]] = field(default_factory=dict)
+    serve: str = "everloop serve"
 
 
 def exposure_of(lists: pl.DataFrame, catalogue: int) -> list[float]:

@@ -4,10 +4,12 @@
 ('12,345', '0.63 %')
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 Counts = list[tuple[str, float]]
+NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 def number(value: Any) -> str:
@@ -44,6 +46,16 @@ def counts_of(value: Any) -> Counts:
             # The last text is the most readable one (title after id), the last number is the count.
             found.append((texts[-1] if texts else str(numbers[0]), float(numbers[-1])))
     return found
+
+
+def by_start(counts: Counts) -> Counts:
+    """Ranges such as 2-3 by their first number; JSON with sorted keys has them by their letters."""
+    return sorted(counts, key=lambda pair: (float(start.group()) if (start := NUMBER.match(pair[0])) else 0.0, pair[0]))
+
+
+def by_count(counts: Counts) -> Counts:
+    """Most first."""
+    return sorted(counts, key=lambda pair: (-pair[1], pair[0]))
 
 
 def seconds_of(value: Any) -> float | None:

@@ -7,7 +7,7 @@ No library: what is not known stays text, so no input can become a tag, a link o
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from markupsafe import Markup, escape
@@ -56,20 +56,26 @@ def _block(kind: str, lines: list[str], heading: str) -> Iterator[Markup]:
 
 
 def _table(lines: list[str], heading: str) -> Markup:
-    head = lines[0] if len(lines) > 1 and RULE.match(lines[1]) else None
-    body = Markup("").join(_row(line, "td") for line in lines if line != head and not RULE.match(line))
-    top = Markup("<thead>{}</thead>").format(_row(head, "th")) if head else Markup("")
+    ruled = len(lines) > 1 and RULE.match(lines[1]) is not None
+    right = [cell.strip().endswith(":") for cell in _cells(lines[1])] if ruled else []
+    body = Markup("").join(_row(line, "td", right) for line in lines[2 if ruled else 0 :])
+    top = Markup("<thead>{}</thead>").format(_row(lines[0], "th", right)) if ruled else Markup("")
     caption = Markup('<caption class="heard">{}</caption>').format(_inline(heading))
     return Markup('<div class="wide"><table>{}{}<tbody>{}</tbody></table></div>').format(caption, top, body)
 
 
-def _row(line: str, tag: str) -> Markup:
-    cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+def _row(line: str, tag: str, right: Sequence[bool]) -> Markup:
     scope = Markup(' scope="col"') if tag == "th" else Markup("")
-    inside = (_inline(cell.strip().replace("\\|", "|")) for cell in cells)
-    return Markup("<tr>{}</tr>").format(
-        Markup("").join(Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), scope, cell) for cell in inside)
-    )
+    cells = []
+    for place, cell in enumerate(_cells(line)):
+        kind = Markup(' class="number"') if place < len(right) and right[place] else Markup("")
+        inside = _inline(cell.strip().replace("\\|", "|"))
+        cells.append(Markup("<{0}{1}{2}>{3}</{0}>").format(Markup(tag), scope, kind, inside))
+    return Markup("<tr>{}</tr>").format(Markup("").join(cells))
+
+
+def _cells(line: str) -> list[str]:
+    return re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))
 
 
 def _inline(text: str) -> Markup:

@@ -10,7 +10,7 @@ from typing import Any
 
 from components.recsys.report import plots
 from components.recsys.report.data import Json, ReportData
-from components.recsys.report.figures import Counts, counts_of, number, seconds_of, share
+from components.recsys.report.figures import Counts, by_count, by_start, counts_of, number, seconds_of, share
 from components.recsys.report.judged import (
     compare_candidates,
     compare_groups,
@@ -71,7 +71,7 @@ def _headline(report: ReportData) -> Json:
         "model": manifest.get("model", ""),
         "created": manifest.get("created", ""),
         "data": _summary_sentence(report),
-        "serve": "everloop serve" if kind in ("promoted", "unchanged") else "",
+        "serve": report.serve if kind in ("promoted", "unchanged") else "",
     }
 
 
@@ -104,10 +104,10 @@ def _data(report: ReportData) -> Json | None:
         facts.append(("Time span", f"{first} to {last}"))
     if summary.get("density") is not None:
         facts.append(("Density", share(summary["density"])))
-    days, lengths = counts_of(summary.get("per_day")), counts_of(summary.get("history_lengths"))
+    days, lengths = sorted(counts_of(summary.get("per_day"))), by_start(counts_of(summary.get("history_lengths")))
     return {
         "facts": facts,
-        "events": counts_of(summary.get("events")),
+        "events": by_count(counts_of(summary.get("events"))),
         "top": counts_of(summary.get("top_items"))[:TOP],
         "spell": "Events per day" if _daily(days) else "Events over time",
         "per_day": plots.over_time(days) if len(days) > 1 else None,
@@ -132,9 +132,12 @@ def _quality(quality: Json) -> Json | None:
     return {
         "ok": quality.get("ok", True),
         "sentence": quality.get("sentence", ""),
+        "found": any(check["sentence"] for check in checks),
         "checks": sorted(checks, key=lambda check: rank[check["state"]]),
-        "cleaning": [(name.replace("_", " "), rows) for name, rows in counts_of(summary.get("cleaning")) if rows],
-        "quarantine": [(name, rows) for name, rows in counts_of(summary.get("quarantine")) if rows],
+        "cleaning": [
+            (name.replace("_", " "), rows) for name, rows in by_count(counts_of(summary.get("cleaning"))) if rows
+        ],
+        "quarantine": [(name, rows) for name, rows in by_count(counts_of(summary.get("quarantine"))) if rows],
     }
 
 
@@ -184,7 +187,7 @@ def _release(manifest: Json | None) -> Json | None:
     versions = manifest.get("data_version") or {}
     return {
         "facts": [(name.replace("_", " "), str(manifest[name])) for name in names if manifest.get(name)],
-        "seed": ((manifest.get("settings") or {}).get("train") or {}).get("seed"),
+        "seed": number(((manifest.get("settings") or {}).get("train") or {}).get("seed")),
         "data": [
             (kind, number(versions.get(kind)), number(part.get("rows")), str(part.get("sha256", "")))
             for kind, part in data.items()

@@ -272,9 +272,7 @@ def test_what_comes_with_the_data_is_escaped_everywhere() -> None:
     assert text.count("&lt;script&gt;") >= 15
 
 
-@pytest.mark.parametrize(
-    "text", ["京都の旅", "رحلة", "✈️🏝", "$", "$a$$", "\\frac{", "a\nb", "x" * 500, "", "--series-0", '" onload="x']
-)
+@pytest.mark.parametrize("text", ["京都の旅 رحلة ✈️🏝", "$a$$ \\frac{", "a\nb", "x" * 500, "", '" onload="x'])
 def test_titles_in_any_script_and_shape_are_shown(text: str) -> None:
     parsed = Page(render(whole(text)))
     assert parsed.open == []
@@ -351,6 +349,11 @@ def test_counts_are_read_in_the_shapes_in_which_steps_write_them() -> None:
     assert counts_of(None) == counts_of("text") == counts_of([None, {}]) == []
 
 
+def test_ranges_stand_in_their_order_whatever_the_order_of_the_keys() -> None:
+    text = render(ReportData(quality={"summary": {"history_lengths": {"1": 5, "16-31": 9, "2-3": 4, "4-7": 6}}}))
+    assert "1: 5, 2-3: 4, 4-7: 6, 16-31: 9" in text
+
+
 def test_numbers_are_written_as_people_read_them() -> None:
     assert [number(each) for each in (None, 0, 12345, 12345.0, 1234.56, 0.123456, "x", True)] == [
         "",
@@ -372,8 +375,8 @@ def test_markdown_of_cards_becomes_html() -> None:
     assert html.startswith(
         "<h3>T</h3><p>some <strong>bold</strong> <code>a*b</code> more</p><ul><li>one</li><li>two</li></ul>"
     )
-    assert '<th scope="col">b|c</th>' in html
-    assert "<td>&lt;2</td>" in html
+    assert '<th scope="col" class="number">b|c</th>' in html
+    assert '<td class="number">&lt;2</td>' in html
 
 
 @settings(max_examples=200, deadline=None)
