@@ -139,7 +139,9 @@ def _at_most_one(column: str, what: str) -> CheckFunction:
 
 def event_kinds(subject: Subject, threshold: float) -> Finding | None:
     kinds = subject.judged["event"].value_counts(sort=True)
-    text = f"there are {kinds.height:,} kinds of event, and at most {threshold:,.0f} may be: another column was taken for it"
+    text = (
+        f"there are {kinds.height:,} kinds of event, at most {threshold:,.0f} may be: another column was taken for it"
+    )
     examples = [f"event {kind!r}" for kind in kinds["event"].tail(EXAMPLES)]
     return Finding(kinds.height <= threshold, "event", subject.judged.height, kinds.height, text, examples)
 
@@ -178,7 +180,8 @@ def leakage(subject: Subject, threshold: float) -> Finding | None:
         return None
     text = (
         f"the items' attribute {found.column} tells how popular {found.items:,} items will be "
-        f"(correlation {found.correlation:.3f} beyond what their past tells, at most {threshold:.2f} may be): it was made from events that are to be predicted"
+        f"(correlation {found.correlation:.3f} beyond what their past tells, at most {threshold:.2f} may be): "
+        "it was made from events that are to be predicted"
     )
     return Finding(found.correlation <= threshold, found.column, found.items, found.correlation, text, found.examples)
 

@@ -203,7 +203,7 @@ def _off_the_rest(
     events: pl.DataFrame, settings: DataSettings, sources: list[str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Values far off all others, and rows whose user and item changed places: both only show in the whole batch."""
-    far = out_of_range(events["value"], settings.events.value_range)
+    far = out_of_range(events["value"], settings.events.value_range, events["item_id"])
     turned = swapped(events["user_id"], events["item_id"])
     bad = pl.concat(
         [

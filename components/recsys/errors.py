@@ -35,3 +35,8 @@ class NotFound(InputError):
 
 class StoreError(EverloopError):
     """A store could not be read or written (full, read-only, unreachable)."""
+
+
+def is_panic(error: BaseException) -> bool:
+    """A fault inside a native library (polars, deltalake): no Exception, so that it does not pass for one by accident."""
+    return type(error).__name__ == "PanicException"

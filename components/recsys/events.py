@@ -152,7 +152,7 @@ def _write_events(
     counts.update(cleaned.counts)
     counts["rows_read"] = cleaned.rows
     if cleaned.bad.height:
-        _quarantine(home, "events", cleaned.bad, batch, f"ingest/{batch}", attempt)
+        _quarantine(home, "events", cleaned.bad, batch, f"ingest/{batch}", 1)  # the same rows whatever the attempt
     batches.write_facts(home, batches.facts_of(batch, sources, cleaned))
     known = 0
 

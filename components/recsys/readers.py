@@ -20,7 +20,7 @@ from polars.exceptions import NoDataError, PolarsError
 
 from components.recsys import textfiles
 from components.recsys.columns import EVENT_COLUMNS, Kind, Mapping, map_columns
-from components.recsys.errors import InputError
+from components.recsys.errors import InputError, is_panic
 from components.recsys.settings import Source
 from components.recsys.sources import File
 from components.recsys.store import storage_options
@@ -133,6 +133,10 @@ def _columnar(scan: Callable[[str], pl.LazyFrame], file: File, kind: Kind, setti
         raise InputError(f"{file.label} is no Delta table that can be read: {_first_line(error)}") from None
     except (PolarsError, OSError) as error:
         raise InputError(f"{file.label} is no Parquet file, or is cut short or damaged: {_first_line(error)}") from None
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise InputError(f"{file.label} is damaged and cannot be read; fetch or export it again") from None
     if frame.is_empty():
         raise InputError(f"{file.label} has columns but no rows")
     return Table(frame, file.label, False, found, mapping.sequences, messages=mapping.messages)

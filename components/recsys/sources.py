@@ -75,7 +75,11 @@ def _each(paths: str | Sequence[str]) -> list[str]:
 
 def _local(name: str) -> list[File]:
     path = Path(name).expanduser()
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise InputError(f"{name[:200]} cannot be opened: {error.strerror}") from None
+    if not there:
         if any(mark in name for mark in WILD):
             found = sorted(glob.glob(str(path)))  # noqa: PTH207 - Path.glob takes no absolute pattern
             if found:

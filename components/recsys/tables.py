@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from components.recsys.errors import Refused, StoreError
+from components.recsys.errors import Refused, StoreError, is_panic
 from components.recsys.home import Home
 from components.recsys.store import told_as_store_error
 from components.recsys.text import content_hash
@@ -201,6 +201,10 @@ def told(home: Home) -> Iterator[None]:
         raise StoreError(_sentence(home.url, str(error))) from None
     except StoreError as error:
         raise StoreError(_sentence(home.url, str(error))) from None
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise StoreError(f"{home.url}: a table's files are damaged and cannot be read") from None
 
 
 def _sentence(url: str, text: str) -> str:

@@ -36,7 +36,7 @@ def blank_as_null(column: pl.Series) -> pl.Series:
 def without(column: pl.Series, missing: Sequence[str]) -> pl.Series:
     """Cells that are empty, blank or one of the words that mean 'nothing here' become null."""
     column = column.alias(column.name or "column")
-    gone = column.is_in(pl.Series(missing, dtype=pl.String)) | ~column.str.contains(r"\S")
+    gone = column.is_in(list(missing)) | ~column.str.contains(r"\S")
     return column.set(gone.fill_null(False), None) if gone.any() else column
 
 
