@@ -284,6 +284,8 @@ def test_a_run_that_the_data_gate_stopped_says_so_first() -> None:
     assert "The data gate stopped this run" in text
     assert "Stopped by the check &#39;missing&#39;." in text
     assert text.index('class="state stopped"') < text.index('class="state warned"')
+    assert text.index('<section id="quality">') < text.index('<section id="data">')
+    assert text.count('<section id="quality">') == 1
     assert "everloop serve" not in text
     assert 'id="candidates"' not in text
 
