@@ -19,6 +19,7 @@ REPEATED = (
 )
 MOSTLY = 0.9  # share of strings that read as numbers, from which the column is one of numbers
 COMMON = 0.5  # share of items from which a word says nothing
+LINK = r"^https?://"
 WORD = r"[\p{L}\p{N}]+"
 
 
@@ -71,6 +72,8 @@ def _kind(column: str, values: pl.Series) -> str | None:
     if dtype.is_numeric() or dtype.is_temporal():
         return "number"
     if dtype != pl.String:
+        return None
+    if values.str.contains(LINK).mean() > REPEATED:  # type: ignore[operator]
         return None
     if column in TEXT or values.str.count_matches(WORD).mean() >= WORDS:  # type: ignore[operator]
         return "text"

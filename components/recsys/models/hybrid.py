@@ -55,7 +55,7 @@ class Hybrid(Model):
     def _fit(self, training: Training) -> None:
         given = self.config.parts
         if given == AUTO:
-            small = len(self.items) <= MOST_ITEMS
+            small = len(np.unique(training.interactions.histories.indices)) <= MOST_ITEMS
             given = {name: {} for name in DEFAULT_WEIGHTS if name != "ease" or small}
         self._assemble(given)
         if self.config.weights != AUTO:

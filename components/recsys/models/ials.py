@@ -59,21 +59,22 @@ class IALS(Model):
 
     def _prepare(self) -> None:
         self.ground = _ground(self.vectors, self.config.alpha)
+        self.known = _known(self.vectors)
 
     def _solve(self, rows: sp.csr_array, others: Floats) -> Floats:
         """The vectors of all rows, given those of the columns."""
-        ground = _ground(others, self.config.alpha)
+        ground, known = _ground(others, self.config.alpha), _known(others)
         solved = np.zeros((rows.shape[0], others.shape[1]), np.float32)
         for row, (start, end) in enumerate(zip(rows.indptr[:-1], rows.indptr[1:], strict=True)):
             if start < end:
-                solved[row] = self._fold_in(others[rows.indices[start:end]], rows.data[start:end], ground, len(others))
+                solved[row] = self._fold_in(others[rows.indices[start:end]], rows.data[start:end], ground, known)
         return solved
 
-    def _fold_in(self, taken: Floats, weights: Floats, ground: Floats, columns: int) -> Floats:
+    def _fold_in(self, taken: Floats, weights: Floats, ground: Floats, known: int) -> Floats:
         """The vector of one row from those that it took: (ground + taken' W taken + penalty I)^-1 taken' weights."""
         weighted = taken * weights[:, None]
         system = ground + taken.T @ weighted
-        system.flat[:: len(system) + 1] += self.config.l2 * (weights.sum() + self.config.alpha * columns)
+        system.flat[:: len(system) + 1] += self.config.l2 * (weights.sum() + self.config.alpha * known)
         _, vector, _ = lapack.sposv(system, weighted.sum(axis=0), lower=1, overwrite_a=1)
         return np.asarray(vector, np.float32)
 
@@ -85,7 +86,7 @@ class IALS(Model):
 
     def _score_one(self, history: Ints, weights: Floats) -> Floats:
         items, values = newest(history, weights, self.config.half_life)
-        scores: Floats = self.vectors @ self._fold_in(self.vectors[items], values, self.ground, len(self.vectors))
+        scores: Floats = self.vectors @ self._fold_in(self.vectors[items], values, self.ground, self.known)
         return scores
 
     def _weights(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -100,7 +101,7 @@ class IALS(Model):
         distinct, values = newest(history, np.ones(len(history), np.float32), self.config.half_life)
         taken = self.vectors[distinct]
         system = self.ground + taken.T @ (taken * values[:, None])
-        system.flat[:: len(system) + 1] += self.config.l2 * (values.sum() + self.config.alpha * len(self.vectors))
+        system.flat[:: len(system) + 1] += self.config.l2 * (values.sum() + self.config.alpha * self.known)
         towards = np.linalg.solve(system, self.vectors[items].T)
         return strongest(self.vectors[history] @ towards, self.config.half_life)
 
@@ -108,3 +109,8 @@ class IALS(Model):
 def _ground(vectors: Floats, alpha: float) -> Floats:
     """What every row's system shares: alpha times the Gram matrix of the vectors."""
     return (alpha * (vectors.T @ vectors)).astype(np.float32)
+
+
+def _known(vectors: Floats) -> int:
+    """How many rows or columns have events; the others have no vector and nothing to penalise."""
+    return int(np.count_nonzero(vectors.any(axis=1)))

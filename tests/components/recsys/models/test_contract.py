@@ -31,7 +31,9 @@ def events(rows):
         {
             "user_id": pl.Series([row[0] for row in rows], dtype=pl.String),
             "item_id": pl.Series([row[1] for row in rows], dtype=pl.String),
-            "timestamp": pl.Series([START + timedelta(hours=int(row[2])) for row in rows], dtype=pl.Datetime("us", "UTC")),
+            "timestamp": pl.Series(
+                [START + timedelta(hours=int(row[2])) for row in rows], dtype=pl.Datetime("us", "UTC")
+            ),
         }
     )
 
@@ -191,7 +193,9 @@ def test_a_release_scores_to_the_last_digit_like_what_was_fitted(name, fitted, t
     loaded = release.load(store, saved).model
     rows = Histories.of([["i01", "i04"], [], ["i09"] * 3], ITEMS)
     np.testing.assert_array_equal(loaded.score(rows), fitted(name).score(rows))
-    np.testing.assert_array_equal(loaded.explain(rows.indices, rows.indices), fitted(name).explain(rows.indices, rows.indices))
+    np.testing.assert_array_equal(
+        loaded.explain(rows.indices, rows.indices), fitted(name).explain(rows.indices, rows.indices)
+    )
     one = np.array([1, 4], np.int32), np.ones(2, np.float32)
     np.testing.assert_array_equal(loaded.score_one(*one), fitted(name).score_one(*one))
     assert release.save(store, loaded, CATALOGUE, {}, {}) == saved
@@ -265,6 +269,20 @@ def test_hardly_any_data_still_gives_finite_scores(name, rows):
     scores = model.score(Histories.of([["i00"], ["i07", "i07"], [], ["i30"]], ITEMS))
     assert scores.shape == (4, SIDE)
     assert np.isfinite(scores).all()
+
+
+@names
+def test_items_that_nobody_took_are_scored_too(name):
+    rows = [row for row in checkerboard() if int(row[1][1:]) % 5]
+    model = fit(name, rows)
+    histories = Histories.of([["i01", "i03"], ["i05"], ["i01", "i05"] * 40, []], ITEMS)
+    scores = model.score(histories)
+    assert np.isfinite(scores).all()
+    for index in range(4):
+        part = histories[index : index + 1]
+        np.testing.assert_allclose(model.score_one(part.indices, part.weights), scores[index], rtol=2e-4, atol=2e-5)
+    every = np.arange(SIDE, dtype=np.int32)
+    assert model.explain(every, every).max() < SIDE
 
 
 @names
