@@ -19,6 +19,7 @@ from serving.measures import Measures
 
 MOST_HEAD = 65_536  # bytes of request line and headers, as most servers take
 SWEEP_SECONDS = 0.5
+LAST_CALL_SECONDS = 0.3
 UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
@@ -33,6 +34,7 @@ class Connection(HttpToolsProtocol):
         self.began: float | None = time.monotonic()
         self.head = 0  # bytes of a request whose headers are not complete; -1 while a body arrives
         self.unsent, self.unsent_since = 0, 0.0
+        self.silent, self.leaving = True, False  # no request so far; no request after this one
 
     def data_received(self, data: bytes) -> None:
         if self.head == 0 and b"pgrade:" in data:
@@ -49,7 +51,9 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self.head = -1
+        self.head, self.silent = -1, False
+        if self.leaving:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -63,6 +67,18 @@ class Connection(HttpToolsProtocol):
             return True
         return None
 
+    def shutdown(self) -> None:
+        """The server is about to stop. Who just came in may still say what they came for."""
+        self.leaving = True
+        if self.silent:
+            self.loop.call_later(LAST_CALL_SECONDS, self._close_unless_asked)
+        else:
+            super().shutdown()
+
+    def _close_unless_asked(self) -> None:
+        if self.silent:
+            self.transport.close()
+
     def send_400_response(self, msg: str) -> None:
         self.reply_and_close(400, "this is not a valid HTTP request")
 
@@ -70,6 +86,8 @@ class Connection(HttpToolsProtocol):
         """End what is over its time."""
         if self.transport.is_closing():
             return
+        if self.began is not None and self.flow.read_paused:
+            self.began = now  # it is we who do not read, until answers before it are taken
         if self.began is not None and now - self.began > self.limit_seconds:
             self.cut_off(408, "slow_request", f"the request was not complete within {self.limit_seconds:g} s")
             return

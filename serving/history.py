@@ -39,7 +39,8 @@ KEEP = """
 INSERT OR IGNORE INTO feedback VALUES (:event_id, :user_id, :item_id, :timestamp, :event, :value, :request_id)
 """
 OWN = """
-SELECT timestamp, item_id, event FROM feedback WHERE user_id = ? ORDER BY timestamp DESC, item_id DESC, event DESC LIMIT ?
+SELECT DISTINCT timestamp, item_id, event FROM feedback WHERE user_id = ?
+ORDER BY timestamp DESC, item_id DESC, event DESC LIMIT ?
 """
 
 Moment = list[int | str]  # [microseconds, item, kind of event]: one event in a history, sorted by time
@@ -117,7 +118,9 @@ class SQLiteHistory:
         if self.seeded() >= version:
             return False
         newest = (
-            events.sort("timestamp", "item_id", maintain_order=True)
+            events.select("user_id", "timestamp", "item_id", "event")
+            .unique()
+            .sort("timestamp", "item_id", "event")
             .group_by("user_id", maintain_order=True)
             .agg(
                 pl.col("timestamp").cast(pl.Datetime("us", "UTC")).to_physical().tail(self.limit),

@@ -15,7 +15,7 @@ from serving.predictor import Predictor
 
 class Measures:
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series for every one, which no dashboard reads
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every one, which no dashboard reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

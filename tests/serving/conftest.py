@@ -54,7 +54,9 @@ def make_release(home: Home, data: dict[str, Any], **config: Any) -> str:
         },
     }
     provenance = {"data_version": {name: part["version"] if part else None for name, part in data.items()}}
-    return save(releases_of(home), model, catalogue, content, provenance, {}, "# A small world\n")
+    return save(
+        releases_of(home), model, catalogue, content, provenance, {"history_lengths": [1, 2]}, "# A small world\n"
+    )
 
 
 @pytest.fixture(scope="session")
