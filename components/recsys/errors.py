@@ -38,5 +38,5 @@ class StoreError(EverloopError):
 
 
 def is_panic(error: BaseException) -> bool:
-    """A fault inside a native library (polars, deltalake): no Exception, so that it does not pass for one by accident."""
+    """A fault inside a native library (polars, deltalake): no Exception, so that none is taken for one by accident."""
     return type(error).__name__ == "PanicException"

@@ -124,10 +124,11 @@ def quality_markdown(quality: Quality) -> str:
         lines.append(f"| {' | '.join(_escaped(cell) for cell in cells)} |")
     for check in (each for each in quality.checks if not each.ok and each.examples):
         lines += ["", f"Examples for `{check.name}`:", "", *(f"- `{_escaped(example)}`" for example in check.examples)]
-    for title, counts in (("Quarantine", summary["quarantine"]), ("Cleaning", summary["cleaning"])):
+    cleaning = {what.replace("_", " "): count for what, count in summary["cleaning"].items()}
+    for title, counts in (("Quarantine", summary["quarantine"]), ("Cleaning", cleaning)):
         if any(counts.values()):
             lines += ["", f"## {title}", "", "| what | rows |", "| - | -: |"]
-            lines += [f"| {_escaped(what.replace('_', ' '))} | {count:,} |" for what, count in counts.items() if count]
+            lines += [f"| {_escaped(what)} | {count:,} |" for what, count in counts.items() if count]
     return "\n".join(lines) + "\n"
 
 

@@ -45,7 +45,7 @@ def _far(values: pl.Series, known: pl.Series) -> pl.Series:
     alone = (away[1:] > SPREADS * spread) & (away[1:] > GAP * away[:-1])
     if not alone.any():
         return pl.Series([False]).new_from_index(0, len(values))
-    return ((values - middle).abs() >= away[1:][alone][0]).fill_null(False)
+    return ((values - middle).abs() >= float(away[1:][alone][0])).fill_null(False)
 
 
 def _quantile(known: pl.Series, share: float) -> float:

@@ -108,13 +108,11 @@ def _unit_of(kinds: pl.Series, number: pl.Series, label: str) -> str:
     present = kinds.drop_nulls()
     if present.is_empty():
         return _by_size(number)
-    counts = present.value_counts(sort=True).rows()
+    counted = dict(present.value_counts().iter_rows())
+    counts = sorted(((name, counted[name]) for name in NAMES if name in counted), key=lambda row: -row[1])
     unit, most = counts[0]
     if most < CLEAR * len(present):
-        shares = " and ".join(
-            f"{NAMES[name]} ({100 * count / len(present):.0f} %)"
-            for name, count in sorted(counts, key=lambda row: -row[1])
-        )
+        shares = " and ".join(f"{NAMES[name]} ({100 * count / len(present):.0f} %)" for name, count in counts)
         raise InputError(
             f"{label}: timestamp mixes {shares}; split the file, "
             f"or say which is right with --set data.events.time_unit={unit}"

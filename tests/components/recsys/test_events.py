@@ -348,7 +348,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_loses_nothing(tmp_path: Path, h
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
     try:
         with pytest.raises(
-            StoreError, match="no space left under .*: nothing was changed; free some and run again"
+            StoreError, match=r"no space left under .*: nothing was changed; free some and run again"
         ) as told:
             take(home, path)
     finally:
