@@ -25,6 +25,7 @@ from components.recsys.settings import parse
 # starts here and leaves only for a gain that validation data can show.
 DEFAULT_WEIGHTS = {"ease": 0.4, "ials": 0.35, "svd": 0.15, "content": 0.05, "popularity": 0.05}
 PRIOR = "popularity"
+NO_DEVIATION = 1e-12  # all scores are the same
 OTHER_WEIGHT = 0.1  # of a part that has no default
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 ROUNDS = 2  # over all parts; a third changes nothing
@@ -96,7 +97,13 @@ class Hybrid(Model):
     def _score_one(self, history: Ints, weights: Floats) -> Floats:
         total = np.zeros(len(self.items), np.float32)
         for weight, part in self._spoken():
-            total += np.float32(weight) * standardise(part.score_one(history, weights))
+            # `standardise` of one row, without what numpy's general functions cost: a third of the whole answer.
+            centred = part.score_one(history, weights)
+            centred -= centred.sum() / len(centred)
+            deviation = float(np.sqrt(np.dot(centred, centred) / len(centred)))
+            if deviation > NO_DEVIATION:
+                centred *= weight / deviation
+                total += centred
         return total
 
     def _weights(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -124,7 +131,7 @@ def standardise(scores: Floats) -> Floats:
     """Mean 0 and deviation 1 over the last axis; all 0 where every score is the same."""
     centred: Floats = scores - scores.mean(axis=-1, keepdims=True)
     deviation = np.sqrt(np.einsum("...i,...i->...", centred, centred) / max(1, scores.shape[-1]))[..., None]
-    centred /= np.where(deviation > 1e-12, deviation, np.float32(np.inf))
+    centred /= np.where(deviation > NO_DEVIATION, deviation, np.float32(np.inf))
     return centred
 
 
