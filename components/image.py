@@ -10,10 +10,12 @@ A step's body is imports and one call: it runs unchanged in a pod of our image a
 """
 
 import functools
+import os
 
 from kfp import dsl
 
 from components.recsys.version import VERSION
 
-IMAGE = f"everloop/steps:{VERSION}"
+REGISTRY = os.environ.get("EVERLOOP_REGISTRY", "")  # before our images' names where a cluster pulls from one of its own
+IMAGE = "/".join(filter(None, (REGISTRY.rstrip("/"), f"everloop/steps:{VERSION}")))
 step = functools.partial(dsl.component, base_image=IMAGE, install_kfp_package=False)
