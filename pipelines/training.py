@@ -89,4 +89,13 @@ def arguments(home: str, sources: Mapping[str, list[str]], settings: Settings) -
     """What `training` is called with: settings that are null are left out, since a parameter cannot hold null."""
     sections = settings.model_dump(mode="json", exclude_none=True)
     wanted = {name: sections[name] for name in training.component_spec.inputs if name in sections}
+    if "train" in wanted:
+        wanted["train"]["models"] = _without_null(settings.train.models)
     return {"home": home, "sources": dict(sources), **wanted}
+
+
+def _without_null(value: Any) -> Any:
+    """A model's setting may be null, which is not the same as left out: it is spelt 'none' on its way."""
+    if isinstance(value, dict):
+        return {key: _without_null(part) for key, part in value.items()}
+    return "none" if value is None else value

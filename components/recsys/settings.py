@@ -147,13 +147,18 @@ class TrainSettings(Section):
     """What is trained. A model's own settings are described beside the model."""
 
     candidates: tuple[str, ...] = Field(
-        default=("popularity", "item_knn", "content", "ease", "ials", "hybrid"),
+        default=("hybrid", "ials", "ease", "item_knn", "content", "popularity"),
         min_length=1,
-        description="Models to train and compare side by side.",
+        description="Models to train and compare side by side; the longest first, so that two cores are shared well.",
     )
     models: dict[str, dict[str, Any]] = Field(default={}, description="Settings of a model: {ease: {l2: 500}}.")
     seed: int = Field(default=42, ge=0, description="The one seed from which all randomness of a run is drawn.")
-    threads: int = Field(default=2, ge=1, description="BLAS threads: fixed, because sums in another order give other last digits and another digest.")
+    threads: int = Field(
+        default=1,
+        ge=1,
+        description="BLAS threads of a candidate: fixed, because sums in another order give other digits and another digest; "
+        "one, because candidates train side by side and BLAS threads that wait for each other spin.",
+    )
     refit: bool = Field(
         default=True,
         description="Fit the winner once more on all events, the test part included, before release. The gate judged the same recipe without it.",
@@ -289,7 +294,7 @@ def parse(kind: type[Parsed], values: Mapping[str, Any], path: str = "") -> Pars
 
 def _sentence(kind: type[BaseModel], error: ValidationError, path: str) -> str:
     problem = error.errors()[0]
-    where = [str(part) for part in problem["loc"]]
+    where = _spelled(kind, problem["loc"])
     name = PATH_SEPARATOR.join(([path] if path else []) + where)
     if problem["type"] == "extra_forbidden":
         known = _names(kind, where[:-1])
@@ -298,6 +303,18 @@ def _sentence(kind: type[BaseModel], error: ValidationError, path: str) -> str:
         return f"unknown setting '{name}'; {hint}"
     given = json.dumps(problem["input"], default=str)
     return f"setting '{name}': {problem['msg'][0].lower()}{problem['msg'][1:]}, not {given[:80]}"
+
+
+def _spelled(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """A location as people write it: without the names that pydantic gives to the arms of a union."""
+    where: list[str] = []
+    below: Any = kind
+    for part in location:
+        inside = isinstance(below, type) and issubclass(below, BaseModel)
+        if inside or isinstance(part, int) or getattr(below, "__origin__", None) is dict:
+            where.append(str(part))
+            below = below.model_fields[part].annotation if inside and part in below.model_fields else None
+    return where
 
 
 def _names(kind: type[BaseModel], where: list[str]) -> list[str]:

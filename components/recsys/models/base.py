@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.recsys.frames import Catalogue, Floats, Histories, Interactions, Ints, Strings
 from components.recsys.models.counting import count_people
@@ -33,6 +33,12 @@ DEFAULT_HALF_LIFE = (
 
 class ModelConfig(Section):
     """Settings of a model; each model defines its own beside itself. 'auto' is learnt on validation data."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _spelled_null(cls, value: Any) -> Any:
+        """'none' is null, spelt so that a pipeline's parameter can hold it."""
+        return None if value == "none" else value
 
 
 class HistoryConfig(ModelConfig):
