@@ -5,7 +5,6 @@ Progress goes to stderr; stdout carries the answer, with --json as one machine-r
 
 import sys
 
-import click
 import typer
 
 from components.recsys.errors import EverloopError
@@ -40,6 +39,8 @@ def everloop(
 for commands in (run, models, serve, releases, kubeflow):
     commands.add_to(app)
 
+COMMANDS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+
 
 def main() -> None:
     """Run a command; every error that people can act on is one sentence, never a traceback."""
@@ -50,13 +51,12 @@ def main() -> None:
     except EverloopError as error:
         say_error(str(error), as_json)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        if as_json:
-            say_error(error.format_message(), as_json)
-        else:
-            error.show()
+    except typer.TyperException as error:
+        if str(error):  # without words it is the help page, which has been shown
+            command = next((name for name in sys.argv[1:] if not name.startswith("-")), "")
+            say_error(f"{str(error).rstrip('.')}; see `everloop {command + ' ' if command in COMMANDS else ''}--help`", as_json)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         say_error("stopped by you; nothing half-done stays behind, run again when you like", as_json)
         sys.exit(130)
     except BrokenPipeError:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
+from typer.core import TyperGroup, TyperOption
 from pydantic import BaseModel
 
 from components.recsys.models import MODELS
@@ -67,7 +67,7 @@ def commands_page() -> str:
     from pipelines.cli import app
 
     command = typer.main.get_command(app)
-    assert isinstance(command, click.Group)
+    assert isinstance(command, TyperGroup)
     lines = [NOTE, "# Commands\n", "Exit codes: 0 done, 1 the answer is no, 2 usage or unusable input, 3 the machine or a store failed.\n"]
     for name, sub in sorted(command.commands.items()):
         lines += [f"## everloop {name}\n", f"{sub.help}\n"]
@@ -79,5 +79,5 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-def _spelling(parameter: click.Parameter) -> str:
-    return ", ".join(parameter.opts) if isinstance(parameter, click.Option) else f"{(parameter.name or '').upper()}"
+def _spelling(parameter: Any) -> str:
+    return ", ".join(parameter.opts) if isinstance(parameter, TyperOption) else f"{(parameter.name or '').upper()}"

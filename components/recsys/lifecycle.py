@@ -29,6 +29,7 @@ from components.recsys.settings import (
     GateSettings,
     PrepareSettings,
     QualitySettings,
+    Section,
     TrackingSettings,
     TrainSettings,
     parse,
@@ -37,6 +38,14 @@ from components.recsys.store import open_store
 from components.recsys.version import VERSION
 
 Json = dict[str, Any]
+SECTIONS: dict[str, type[Section]] = {  # what a release records, as far as training depends on it
+    "data": DataSettings,
+    "quality": QualitySettings,
+    "prepare": PrepareSettings,
+    "train": TrainSettings,
+    "evaluate": EvaluateSettings,
+    "gate": GateSettings,
+}
 
 
 class Ingested(NamedTuple):
@@ -191,7 +200,7 @@ def register(home: str, run: str, version: Json, settings: Json, tracking: Json,
             Home(home),
             run,
             _whole(version),
-            _whole(settings),
+            _spelled(settings),
             parse(TrackingSettings, tracking, "tracking"),
             {name: Path(path) for name, path in parts._asdict().items()},
             told,
@@ -227,6 +236,20 @@ def _whole(version: Json) -> Json:
         else None
         for kind in ("events", "items", "users")
     }
+
+
+def _spelled(settings: Json) -> Json:
+    """Sections with their defaults, in the one spelling that a digest needs: a pipeline turns 42 into 42.0 and leaves nulls out."""
+    sections = {name: parse(kind, settings[name], name) for name, kind in SECTIONS.items()}
+    return {name: _integers(section.model_dump(mode="json")) for name, section in sections.items()}
+
+
+def _integers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _integers(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_integers(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _data_inputs(version: Json) -> dict[str, str]:
