@@ -8,6 +8,7 @@ Plain HTTP and JSON: the SDK's client prints to stdout, waits without a limit an
 traceback.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -142,14 +143,13 @@ class Kubeflow:
             headers["Authorization"] = f"Bearer {self.token}"
         try:
             request = urllib.request.Request(url, data, headers, method=method)
-        except ValueError:
-            raise InputError(f"{self.endpoint} is no address; write it as http://HOST:PORT") from None
-        try:
             with urllib.request.urlopen(request, timeout=self.timeout_seconds) as answer:
                 return bytes(answer.read())
+        except (ValueError, http.client.InvalidURL):
+            raise InputError(f"{self.endpoint} is no address; write it as http://HOST:PORT") from None
         except urllib.error.HTTPError as error:
             raise self._refusal(error.code, error.read()) from None
-        except (OSError, urllib.error.URLError) as error:  # a timeout is an OSError
+        except (OSError, http.client.HTTPException) as error:  # a timeout is an OSError
             reason = getattr(error, "reason", None) or error
             raise StoreError(f"Kubeflow at {self.endpoint} cannot be reached ({reason}); check --endpoint") from None
 

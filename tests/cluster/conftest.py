@@ -1,4 +1,4 @@
-"""What KUBECONFIG and KUBEFLOW_ENDPOINT point at, as far as it is there; a sentence says what was skipped for want of it.
+"""What KUBECONFIG and KUBEFLOW_ENDPOINT point at, as far as it is there; a sentence says what was skipped without it.
 
 KUBECONFIG          the cluster (and KUBECTL, where `kubectl` is not on the path)
 KUBEFLOW_ENDPOINT   http://HOST:8888, or service/NAME, which is then forwarded; service/ml-pipeline when not set
