@@ -40,7 +40,7 @@ BAD_SCHEMA = {
 DEFAULT_EVENT = "interaction"
 EARLIEST = datetime(1990, 1, 1)  # no log of what people did online is older; zero and wrong units land in 1970
 LEEWAY = timedelta(days=1)  # clocks and time zones of those who wrote the log
-CELL = 200  # characters of a cell that a quarantined row shows
+SHOWN = 3  # examples
 # Every change that cleaning can make, so that a report has the same lines for every batch.
 CHANGES = (
     "blank_rows",
@@ -224,33 +224,41 @@ def _distinct(
     events: pl.DataFrame, settings: DataSettings, sources: list[str], done: Cleaned
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Without exact and near repeats. Also rows that use the event_id of another event."""
-    content = [name for name in EVENT_SCHEMA if name != "event_id"]
-    before = events.height
-    everything = events
-    events = events.unique([*content, "event_id"], keep="first", maintain_order=True)
-    done.counts["exact_duplicates"] += before - events.height
-    if before > events.height:
-        repeated = everything.filter(~everything["event_id"].is_first_distinct()).head(3)
-        done.repeated = [
-            f"{sources[file]} row {row}: user {user!r}, item {item!r}, {time:%Y-%m-%d %H:%M:%S}"
-            for file, row, user, item, time in repeated.select(
-                "__file", "__row", "user_id", "item_id", "timestamp"
-            ).iter_rows()
-        ]
     again = ~events["event_id"].is_first_distinct()
-    conflicts = _quarantined(events.filter(again), "duplicates", "event_id", "event_id of another event", sources)
-    events = events.filter(~again)
+    repeats, events = events.filter(again), events.filter(~again)
+    first = repeats.select("event_id").join(events, on="event_id", how="left", maintain_order="left")
+    content = [name for name in EVENT_SCHEMA if name != "event_id"]
+    same = repeats.select(repeats[name].eq_missing(first[name]).alias(name) for name in content)
+    exact = same.select(pl.all_horizontal(pl.all())).to_series()
+    done.counts["exact_duplicates"] += int(exact.sum())
+    done.repeated = [
+        f"{sources[file]} row {row}: user {user!r}, item {item!r}, {time:%Y-%m-%d %H:%M:%S}"
+        for file, row, user, item, time in repeats.filter(exact)
+        .head(SHOWN)
+        .select("__file", "__row", "user_id", "item_id", "timestamp")
+        .iter_rows()
+    ]
+    conflicts = _quarantined(repeats.filter(~exact), "duplicates", "event_id", "event_id of another event", sources)
     if settings.near_duplicate_seconds > 0 and settings.events.time_unit != "order":
         before = events.height
-        same = ["user_id", "item_id", "event", "value"]
-        events = events.sort([*same, "timestamp", "event_id"], maintain_order=True)
-        shifted = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in same)
-        soon = (pl.col("timestamp") - pl.col("timestamp").shift(1)) <= timedelta(
-            seconds=settings.near_duplicate_seconds
-        )
-        events = events.filter(~(shifted & soon).fill_null(False)).sort("__file", "__row")
+        events = _without_double_clicks(events, settings.near_duplicate_seconds)
         done.counts["near_duplicates"] += before - events.height
     return events, conflicts
+
+
+def _without_double_clicks(events: pl.DataFrame, seconds: float) -> pl.DataFrame:
+    """Of equal events that follow one another within `seconds`, the first."""
+    same = ["user_id", "item_id", "event"]
+    often = events.select(same).is_duplicated()  # the sort below is for few rows in most logs
+    if not often.any():
+        return events
+    key = [*same, "value"]
+    candidates = events.filter(often).select(*key, "timestamp", "event_id", "__file", "__row")
+    candidates = candidates.sort(*key, "timestamp", "__file", "__row")
+    follows = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in key)
+    soon = (pl.col("timestamp") - pl.col("timestamp").shift(1)) <= timedelta(seconds=seconds)
+    dropped = candidates.filter((follows & soon).fill_null(False)).select("event_id")
+    return events.join(dropped, on="event_id", how="anti", maintain_order="left") if dropped.height else events
 
 
 def _quarantined(rows: pl.DataFrame, check: str, column: str, reason: str, sources: list[str]) -> pl.DataFrame:

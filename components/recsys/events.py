@@ -129,7 +129,7 @@ def _prepared(
     table = tables.open_table(home, "events")
     attempt = tables.attempt_of(table, f"withdraw/{batch}") + 1
     if tables.attempt_of(table, f"ingest/{batch}") >= attempt:
-        version = _version_of_batch(table, batch)
+        version = (batches.read_facts(home, batch) or {}).get("version", table.version())
         say(f"{label} was ingested before (batch {batch[:BATCH]}, version {version}): nothing added")
         return lambda: 0
     cleaned = clean_events([read_file(file, "events", settings.events) for file in files], settings, now)
@@ -153,7 +153,8 @@ def _write_events(
     counts["rows_read"] = cleaned.rows
     if cleaned.bad.height:
         _quarantine(home, "events", cleaned.bad, batch, f"ingest/{batch}", 1)  # the same rows whatever the attempt
-    batches.write_facts(home, batches.facts_of(batch, sources, cleaned))
+    facts = batches.facts_of(batch, sources, cleaned)
+    batches.write_facts(home, facts)
     known = 0
 
     def new_rows(table: Any) -> pl.DataFrame:
@@ -170,6 +171,7 @@ def _write_events(
 
     done = tables.append_once(home, "events", f"ingest/{batch}", attempt, new_rows, {"batch": batch})
     counts["known_before"], counts["added"] = known, done.rows
+    batches.write_facts(home, {**facts, "version": done.version, "added": done.rows})
     where = f"batch {batch[:BATCH]}, version {done.version}"
     say(f"{label}: {cleaned.rows:,} rows read, {done.rows:,} events added ({where})")
     for key, text in _TOLD.items():
@@ -184,12 +186,6 @@ _TOLD = {
     "near_duplicates": "{} rows were double clicks (an equal event within moments) and were dropped",
     "known_before": "{} events were in the table already and were not added again",
 }
-
-
-def _version_of_batch(table: Any, batch: str) -> int:
-    return next(
-        (int(commit["version"]) for commit in table.history() if commit.get("batch") == batch), int(table.version())
-    )
 
 
 def _read_attributes(paths: Sequence[str] | str, kind: Literal["items", "users"], settings: DataSettings) -> Attributes:

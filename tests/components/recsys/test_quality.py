@@ -21,10 +21,10 @@ START = 1_704_067_200
 
 
 def log(rows: int = 400, blank: int = 0, first: int = 0) -> str:
-    body = [
-        f"{'' if n < blank else f'u{n % 20}'},i{n % 13},{START + 3600 * (first + n)},{n % 5 + 1},{'view' if n % 4 else 'booking'}"
-        for n in range(rows)
-    ]
+    body = []
+    for n in range(rows):
+        user, kind = "" if n < blank else f"u{n % 20}", "view" if n % 4 else "booking"
+        body.append(f"{user},i{n % 13},{START + 3600 * (first + n)},{n % 5 + 1},{kind}")
     return "\n".join(["user_id,item_id,timestamp,value,event", *body])
 
 
@@ -98,7 +98,9 @@ def test_the_summary_counts_what_is_there(judge: Callable[..., Quality]) -> None
 
 
 def test_the_events_per_day_of_a_long_time_fit_a_page(judge: Callable[..., Quality]) -> None:
-    text = "user_id,item_id,timestamp\n" + "\n".join(f"u{n % 20},i{n % 13},{START - 86_400 * n * 10}" for n in range(400))
+    text = "user_id,item_id,timestamp\n" + "\n".join(
+        f"u{n % 20},i{n % 13},{START - 86_400 * n * 10}" for n in range(400)
+    )
     per_day = judge(text).summary["per_day"]
     assert len(per_day) <= 60
     assert sum(per_day.values()) == 400
@@ -124,11 +126,12 @@ def test_a_batch_under_a_day_says_nothing_about_volume(judge: Callable[..., Qual
 
 def test_past_popularity_is_no_leak_and_future_popularity_is() -> None:
     rng = np.random.default_rng(1)
-    events = pl.DataFrame({"item_id": [f"i{n}" for n in [*(rng.zipf(1.5, 4000) % 60), *(rng.zipf(1.5, 1000) * 7 % 60)]]}).with_columns(
-        timestamp=pl.int_range(5000).cast(pl.Datetime("us", "UTC"))
-    )
+    events = pl.DataFrame(
+        {"item_id": [f"i{n}" for n in [*(rng.zipf(1.5, 4000) % 60), *(rng.zipf(1.5, 1000) * 7 % 60)]]}
+    ).with_columns(timestamp=pl.int_range(5000).cast(pl.Datetime("us", "UTC")))
     past, future, both = (
-        leaking_attribute(events, part["item_id"].value_counts(name="clicks")) for part in (events.head(4000), events.tail(1000), events)
+        leaking_attribute(events, part["item_id"].value_counts(name="clicks"))
+        for part in (events.head(4000), events.tail(1000), events)
     )
     assert past is not None
     assert past.correlation < 0.5

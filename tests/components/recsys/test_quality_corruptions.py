@@ -1,4 +1,4 @@
-"""Everything that is known to go wrong with event logs, planted by seed: stopped, refused or quarantined, and by what."""
+"""What is known to go wrong with event logs, planted by seed: each stopped, refused or quarantined, and by what."""
 
 import gzip
 from collections.abc import Callable
@@ -121,30 +121,73 @@ CORRUPTIONS: dict[str, tuple[str, str, Callable[[Rng], Case]]] = {
     "few values are words": ("quarantined", "invalid", lambda r: Case(some(r, log(r), 0.02, value="1.2.3"))),
     "values infinite": ("quarantined", "invalid", lambda r: Case(some(r, log(r), 0.02, value="inf"))),
     "times are words": ("stopped", "invalid", lambda r: Case(some(r, log(r), 0.07, timestamp="yesterday"))),
-    "dates in another order": ("stopped", "invalid", lambda r: Case(some(r, log(r), 1.0, timestamp="31/12/2024 10:15"))),
-    "dates that do not exist": ("quarantined", "invalid", lambda r: Case(some(r, log(r), 0.02, timestamp="2024-02-31"))),
+    "dates in another order": (
+        "stopped",
+        "invalid",
+        lambda r: Case(some(r, log(r), 1.0, timestamp="31/12/2024 10:15")),
+    ),
+    "dates that do not exist": (
+        "quarantined",
+        "invalid",
+        lambda r: Case(some(r, log(r), 0.02, timestamp="2024-02-31")),
+    ),
     "times in the future": ("stopped", "future", lambda r: Case(some(r, log(r), 0.03, timestamp="2500000000"))),
     "times zero": ("stopped", "ancient", lambda r: Case(some(r, log(r), 0.03, timestamp="0"))),
     "times negative": ("stopped", "ancient", lambda r: Case(some(r, log(r), 0.03, timestamp="-1"))),
-    "few times in milliseconds": ("quarantined", "invalid", lambda r: Case(some(r, log(r), 0.03, timestamp=times("000")))),
-    "half the times in milliseconds": ("refused", "mixes", lambda r: Case(some(r, log(r), 0.5, timestamp=times("000")))),
-    "times lost their last digits": ("stopped", "ancient", lambda r: Case(log(r).with_columns(pl.col("timestamp").str.slice(0, 7)))),
+    "few times in milliseconds": (
+        "quarantined",
+        "invalid",
+        lambda r: Case(some(r, log(r), 0.03, timestamp=times("000"))),
+    ),
+    "half the times in milliseconds": (
+        "refused",
+        "mixes",
+        lambda r: Case(some(r, log(r), 0.5, timestamp=times("000"))),
+    ),
+    "times lost their last digits": (
+        "stopped",
+        "ancient",
+        lambda r: Case(log(r).with_columns(pl.col("timestamp").str.slice(0, 7))),
+    ),
     "values off the scale": ("stopped", "range", lambda r: Case(some(r, log(r), 0.03, value="999"))),
     "few values off the scale": ("quarantined", "range", lambda r: Case(some(r, log(r), 0.005, value="-50"))),
     "counters overflow": (
         "quarantined",
         "range",
-        lambda r: Case(some(r, log(r).with_columns(value=pl.Series(r.zipf(1.8, 3000).clip(0, 9000)).cast(pl.String)), 0.005, value="9223372036854775807")),
+        lambda r: Case(
+            some(
+                r,
+                log(r).with_columns(value=pl.Series(r.zipf(1.8, 3000).clip(0, 9000)).cast(pl.String)),
+                0.005,
+                value="9223372036854775807",
+            )
+        ),
     ),
-    "signs flipped": ("stopped", "range", lambda r: Case(some(r, log(r), 0.03, value=pl.concat_str(pl.lit("-"), "value")))),
+    "signs flipped": (
+        "stopped",
+        "range",
+        lambda r: Case(some(r, log(r), 0.03, value=pl.concat_str(pl.lit("-"), "value"))),
+    ),
     "values outside what settings allow": (
         "stopped",
         "range",
         lambda r: Case(some(r, log(r), 0.03, value="6"), settings=DataSettings(events={"value_range": (1, 5)})),  # type: ignore[arg-type]
     ),
-    "every row three times": ("stopped", "duplicates", lambda r: Case(pl.concat([log(r)] * 3).sample(fraction=1, shuffle=True, seed=1))),
-    "event ids reused": ("quarantined", "duplicates", lambda r: Case(log(r).with_columns(event_id=pl.Series(np.arange(3000) % 2900).cast(pl.String)))),
-    "user copied into item": ("stopped", "id_collision", lambda r: Case(log(r).with_columns(item_id=pl.col("user_id")))),
+    "every row three times": (
+        "stopped",
+        "duplicates",
+        lambda r: Case(pl.concat([log(r)] * 3).sample(fraction=1, shuffle=True, seed=1)),
+    ),
+    "event ids reused": (
+        "quarantined",
+        "duplicates",
+        lambda r: Case(log(r).with_columns(event_id=pl.Series(np.arange(3000) % 2900).cast(pl.String))),
+    ),
+    "user copied into item": (
+        "stopped",
+        "id_collision",
+        lambda r: Case(log(r).with_columns(item_id=pl.col("user_id"))),
+    ),
     "few users and items changed places": (
         "quarantined",
         "id_collision",
@@ -165,13 +208,23 @@ CORRUPTIONS: dict[str, tuple[str, str, Callable[[Rng], Case]]] = {
     ),
     "an attribute that knows the future": ("stopped", "leakage", leaky),
     "a column gone": ("stopped", "schema_drift", lambda r: two(r, lambda rows: rows.drop("value"))),
-    "two thirds of the rows gone": ("stopped", "volume", lambda r: two(r, lambda rows: rows.sample(fraction=0.33, seed=1))),
+    "two thirds of the rows gone": (
+        "stopped",
+        "volume",
+        lambda r: two(r, lambda rows: rows.sample(fraction=0.33, seed=1)),
+    ),
     "two weeks gone": (
         "stopped",
         "gaps",
-        lambda r: Case(log(r).filter(~pl.col("timestamp").cast(pl.Int64).is_between(START + 20 * DAY, START + 34 * DAY))),
+        lambda r: Case(
+            log(r).filter(~pl.col("timestamp").cast(pl.Int64).is_between(START + 20 * DAY, START + 34 * DAY))
+        ),
     ),
-    "items written in another way": ("stopped", "new_items", lambda r: two(r, lambda rows: rows.with_columns(item_id=pl.concat_str(pl.lit("SKU-"), "item_id")))),
+    "items written in another way": (
+        "stopped",
+        "new_items",
+        lambda r: two(r, lambda rows: rows.with_columns(item_id=pl.concat_str(pl.lit("SKU-"), "item_id"))),
+    ),
     "values on another scale": (
         "stopped",
         "value_shift",
@@ -185,14 +238,26 @@ CORRUPTIONS: dict[str, tuple[str, str, Callable[[Rng], Case]]] = {
     "UTF-8 read as Latin-1": (
         "stopped",
         "encoding",
-        lambda r: Case(log(r), items=catalogue(r).with_columns(pl.col("title").map_elements(lambda t: t.replace("–", "-").encode().decode("latin-1"), pl.String))),
+        lambda r: Case(
+            log(r),
+            items=catalogue(r).with_columns(
+                pl.col("title").map_elements(lambda t: t.replace("–", "-").encode().decode("latin-1"), pl.String)
+            ),
+        ),
     ),
-    "few ids with control characters": ("quarantined", "encoding", lambda r: Case(some(r, log(r), 0.005, user_id="u\x071"))),
+    "few ids with control characters": (
+        "quarantined",
+        "encoding",
+        lambda r: Case(some(r, log(r), 0.005, user_id="u\x071")),
+    ),
     "ids of 10,000 characters": ("quarantined", "invalid", lambda r: Case(some(r, log(r), 0.01, item_id="x" * 10_000))),
     "ids are fractions": (
         "stopped",
         "invalid",
-        lambda r: Case(parquet(log(r).with_columns(user_id=pl.Series(r.integers(1, 60, 3000) + 0.5 * (r.random(3000) < 0.1)))), "events.parquet"),
+        lambda r: Case(
+            parquet(log(r).with_columns(user_id=pl.Series(r.integers(1, 60, 3000) + 0.5 * (r.random(3000) < 0.1)))),
+            "events.parquet",
+        ),
     ),
     "ids through Excel": ("quarantined", "invalid", lambda r: Case(some(r, log(r), 0.02, user_id="1.23457E+12"))),
     "another separator in some lines": ("stopped", "invalid", lambda r: lines(r, 0.1, lambda row: row + ",,")),
@@ -200,20 +265,39 @@ CORRUPTIONS: dict[str, tuple[str, str, Callable[[Rng], Case]]] = {
     "few lines of JSON broken": (
         "quarantined",
         "invalid",
-        lambda r: Case("\n".join(row[:20] if r.random() < 0.02 else row for row in log(r).write_ndjson().splitlines()).encode(), "events.jsonl"),
+        lambda r: Case(
+            "\n".join(row[:20] if r.random() < 0.02 else row for row in log(r).write_ndjson().splitlines()).encode(),
+            "events.jsonl",
+        ),
     ),
     "last line cut short": ("quarantined", "missing", lambda r: Case(text(log(r)).encode() + b"u1,i1")),
     "few events": ("stopped", "min_events", lambda r: Case(log(r, rows=60))),
     "one user": ("stopped", "min_users", lambda r: Case(log(r, users=1))),
     "one item": ("stopped", "min_items", lambda r: Case(log(r, items=1))),
-    "gzip cut short": ("refused", "cut short", lambda r: Case(gzip.compress(text(log(r)).encode())[:-2000], "events.csv.gz")),
+    "gzip cut short": (
+        "refused",
+        "cut short",
+        lambda r: Case(gzip.compress(text(log(r)).encode())[:-2000], "events.csv.gz"),
+    ),
     "Parquet cut short": ("refused", "cut short", lambda r: Case(parquet(log(r))[:-2000], "events.parquet")),
-    "header gone": ("refused", "no column for user_id", lambda r: Case(log(r).write_csv(include_header=False).encode())),
+    "header gone": (
+        "refused",
+        "no column for user_id",
+        lambda r: Case(log(r).write_csv(include_header=False).encode()),
+    ),
     "column renamed": ("refused", "no column for item_id", lambda r: Case(log(r).rename({"item_id": "thing"}))),
-    "two columns for one name": ("refused", "both could be item_id", lambda r: Case(log(r).rename({"item_id": "sku", "event": "product"}))),
-    "column twice": ("refused", "two columns are called", lambda r: Case(text(log(r)).replace("item_id", "user_id", 1).encode())),
+    "two columns for one name": (
+        "refused",
+        "both could be item_id",
+        lambda r: Case(log(r).rename({"item_id": "sku", "event": "product"})),
+    ),
+    "column twice": (
+        "refused",
+        "two columns are called",
+        lambda r: Case(text(log(r)).replace("item_id", "user_id", 1).encode()),
+    ),
     "no text at all": ("refused", "binary", lambda r: Case(b"user_id,item_id\x00" + r.bytes(1000))),
-}  # fmt: skip
+}
 
 
 def arrive(tmp_path: Path, case: Case) -> tuple[Home, Ingested, Quality]:
@@ -265,7 +349,7 @@ def test_a_corruption_is_stopped_refused_or_quarantined(tmp_path: Path, name: st
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_data_that_is_corrupted_here_is_clean_before(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    home, done, quality = arrive(tmp_path, Case(second(rng), before=log(rng), items=catalogue(rng)))
+    home, _, quality = arrive(tmp_path, Case(second(rng), before=log(rng), items=catalogue(rng)))
     assert quality.ok, quality.sentence
     assert read_quarantine(home).is_empty()
     assert [check.name for check in quality.checks if not check.ok] == []
