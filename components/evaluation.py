@@ -18,4 +18,5 @@ def evaluate(
 ):
     from components.recsys import lifecycle
 
-    lifecycle.evaluate(evaluate, split.path, [m.path for m in models], evaluation.path, summary.path, metrics.log_metric)
+    figures = lifecycle.evaluate(evaluate, split.path, [m.path for m in models], evaluation.path, summary.path)
+    lifecycle.log_metrics(figures, metrics.log_metric, metrics.path)

@@ -99,11 +99,15 @@ def prepare(home: str, version: Json, checked: str, settings: Json, train: Json,
         place, version = Home(home), _whole(version)
         wanted = parse(TrainSettings, train, "train")
         items, users = events.read_items(place, version), events.read_users(place, version)
-        parts = splits.split(events.read_events(place, version), parse(PrepareSettings, settings, "prepare"), wanted.seed)
+        parts = splits.split(
+            events.read_events(place, version), parse(PrepareSettings, settings, "prepare"), wanted.seed
+        )
         folder = _folder(split)
         splits.save(parts, folder, items, users)
         lineage.record(folder, "prepare", _data_inputs(version), {"prepare": settings, "seed": wanted.seed})
-        told(f"{parts.train.height:,} training, {parts.validation.height:,} validation, {parts.test.height:,} test events")
+        told(
+            f"{parts.train.height:,} training, {parts.validation.height:,} validation, {parts.test.height:,} test events"
+        )
         known = parts.train.select("user_id", "item_id")
         kept, reasons = trainings.suitable(
             wanted.candidates, known["user_id"].n_unique(), known["item_id"].n_unique(), known.height
@@ -126,14 +130,15 @@ def train(candidate: str, settings: Json, split: str, model: str) -> None:
             "seed": int(settings.get("seed", 42)),
         }
         digest = save(open_store(str(folder)), fitted.model, Catalogue.align(fitted.model.items, items), content, {})
-        _write_json(folder / "fit.json", {"candidate": candidate, "digest": digest, "learnt": fitted.learnt, "seconds": fitted.seconds})
+        _write_json(
+            folder / "fit.json",
+            {"candidate": candidate, "digest": digest, "learnt": fitted.learnt, "seconds": fitted.seconds},
+        )
         lineage.record(folder, "train", {"split": made_from["digest"]}, {"candidate": candidate, "train": settings})
         told(f"fitted in {fitted.seconds:.1f} s" + (f", learnt {fitted.learnt}" if fitted.learnt else ""))
 
 
-def evaluate(
-    settings: Json, split: str, models: Sequence[str], evaluation: str, summary: str, log_metric: Callable[[str, float], None]
-) -> None:
+def evaluate(settings: Json, split: str, models: Sequence[str], evaluation: str, summary: str) -> dict[str, float]:
     with reporting("evaluate") as told:
         wanted = parse(EvaluateSettings, settings, "evaluate")
         parts, items, users = splits.load(Path(split))
@@ -147,12 +152,24 @@ def evaluate(
             done[name].save(folder / name)
             digests[name] = lineage.read(Path(path))["digest"]
             told(f"{name}: {done[name].headline()}")
-            for metric, figure in done[name].metrics.items():
-                if figure["value"] is not None:
-                    log_metric(f"{name}_{metric}", figure["value"])
         _write_json(folder / "fits.json", fits)
-        lineage.record(folder, "evaluate", {"split": lineage.read(Path(split))["digest"], **digests}, {"evaluate": settings})
+        lineage.record(
+            folder, "evaluate", {"split": lineage.read(Path(split))["digest"], **digests}, {"evaluate": settings}
+        )
         _write(summary, evaluations.candidates_markdown(done))
+        return {
+            f"{name}_{metric}": figure["value"]
+            for name, result in done.items()
+            for metric, figure in result.metrics.items()
+            if figure["value"] is not None
+        }
+
+
+def log_metrics(figures: Mapping[str, float], log: Callable[[str, float], None], path: str) -> None:
+    """For Kubeflow's page of the run; and as a file, since the local runner's cache believes only in artifacts that lie on the disk."""
+    for name, value in figures.items():
+        log(name, value)
+    _write_json(Path(path), dict(figures))
 
 
 def gate(
@@ -254,5 +271,3 @@ def _integers(value: Any) -> Any:
 
 def _data_inputs(version: Json) -> dict[str, str]:
     return {kind: part["sha256"] for kind, part in version.items() if part}
-
-

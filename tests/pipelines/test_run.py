@@ -72,6 +72,7 @@ def test_a_run_goes_on_without_mlflow_and_says_so(finished, home: Path, everloop
     assert "not tracked: MLflow at http://127.0.0.1:9 failed" in done.json["untracked"]
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # inside mlflow
 def test_every_candidate_is_in_mlflow_by_user_group(finished) -> None:
     from mlflow.tracking import MlflowClient
 
