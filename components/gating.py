@@ -22,4 +22,6 @@ def gate(
     from components.recsys import lifecycle
 
     paths = [m.path for m in models]
-    return lifecycle.gate(home, gate, evaluate, split.path, paths, evaluation.path, challenger.path, verdict.path, summary.path)
+    return lifecycle.gate(
+        home, gate, evaluate, split.path, paths, evaluation.path, challenger.path, verdict.path, summary.path
+    )

@@ -8,9 +8,9 @@ from components.image import step
 
 
 @step
-def ingest(
-    home: str, sources: dict, data: dict, summary: dsl.Output[dsl.Markdown]
-) -> NamedTuple("Ingested", [("version", dict), ("batch", str)]):
+def ingest(home: str, sources: dict, data: dict, summary: dsl.Output[dsl.Markdown]) -> NamedTuple(
+    "Ingested", [("version", dict), ("batch", str)]
+):
     from components.recsys import lifecycle
 
     return lifecycle.ingest(home, sources, data, summary.path)

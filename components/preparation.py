@@ -7,7 +7,12 @@ from components.image import step
 
 @step
 def prepare(
-    home: str, version: dict, quality: dsl.Input[dsl.Dataset], prepare: dict, train: dict, split: dsl.Output[dsl.Dataset]
+    home: str,
+    version: dict,
+    quality: dsl.Input[dsl.Dataset],
+    prepare: dict,
+    train: dict,
+    split: dsl.Output[dsl.Dataset],
 ) -> list:
     from components.recsys import lifecycle
 

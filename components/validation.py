@@ -7,7 +7,12 @@ from components.image import step
 
 @step
 def validate(
-    home: str, version: dict, batch: str, quality: dict, report: dsl.Output[dsl.Dataset], summary: dsl.Output[dsl.Markdown]
+    home: str,
+    version: dict,
+    batch: str,
+    quality: dict,
+    report: dsl.Output[dsl.Dataset],
+    summary: dsl.Output[dsl.Markdown],
 ):
     from components.recsys import lifecycle
 

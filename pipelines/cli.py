@@ -31,7 +31,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def everloop(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version and exit."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
 ) -> None:
     pass
 
@@ -54,7 +56,10 @@ def main() -> None:
     except typer.TyperException as error:
         if str(error):  # without words it is the help page, which has been shown
             command = next((name for name in sys.argv[1:] if not name.startswith("-")), "")
-            say_error(f"{str(error).rstrip('.')}; see `everloop {command + ' ' if command in COMMANDS else ''}--help`", as_json)
+            say_error(
+                f"{str(error).rstrip('.')}; see `everloop {command + ' ' if command in COMMANDS else ''}--help`",
+                as_json,
+            )
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
         say_error("stopped by you; nothing half-done stays behind, run again when you like", as_json)

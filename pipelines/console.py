@@ -16,9 +16,18 @@ from rich.table import Table
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-HomeOption = Annotated[str, typer.Option("--home", envvar="EVERLOOP_HOME", help="Where tables, releases and the ledger lie: a folder or s3://bucket/prefix.")]
+HomeOption = Annotated[
+    str,
+    typer.Option(
+        "--home",
+        envvar="EVERLOOP_HOME",
+        help="Where tables, releases and the ledger lie: a folder or s3://bucket/prefix.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One machine-readable object on stdout.")]
-SettingsOption = Annotated[str | None, typer.Option("--settings", help="A YAML or JSON file of settings; see docs/settings.md.")]
+SettingsOption = Annotated[
+    str | None, typer.Option("--settings", help="A YAML or JSON file of settings; see docs/settings.md.")
+]
 SetOption = Annotated[list[str], typer.Option("--set", help="One setting, as SECTION.NAME=VALUE; may be repeated.")]
 
 
@@ -55,7 +64,17 @@ def figure(value: dict[str, Any] | None, digits: int = 3) -> str:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
-    made = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False, collapse_padding=True, title_justify="left", title_style="bold", header_style="bold")
+    made = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+    )
     for index, column in enumerate(columns):
         made.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:

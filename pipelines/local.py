@@ -44,7 +44,9 @@ class LocalRun:
     log: str = ""
 
 
-def run_local(home: Home, sources: Mapping[str, list[str]], settings: Settings, listener: Listener = lambda message: None) -> LocalRun:
+def run_local(
+    home: Home, sources: Mapping[str, list[str]], settings: Settings, listener: Listener = lambda message: None
+) -> LocalRun:
     """Run the training pipeline once. Raises the failed step's own error, with its sentence."""
     work = home.local / "pipeline" if home.local is not None else Path(tempfile.gettempdir()) / "everloop-pipeline"
     follower = _Follower(listener)
@@ -70,7 +72,7 @@ def run_local(home: Home, sources: Mapping[str, list[str]], settings: Settings, 
             _without_retries(training.pipeline_spec)
             try:
                 task = training(**arguments(home.url, sources, settings))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - KFP raises bare RuntimeErrors; a step's own words are better
                 if follower.failure is not None:
                     raise ERRORS.get(follower.failure.get("code", 3), EverloopError)(follower.failure["text"]) from None
                 log = _write_log(work, follower)

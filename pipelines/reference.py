@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup, TyperOption
 from pydantic import BaseModel
+from typer.core import TyperGroup, TyperOption
 
 from components.recsys.models import MODELS
 from components.recsys.settings import Settings
@@ -28,7 +28,11 @@ def write_reference(target: Path) -> list[Path]:
 
 
 def settings_page() -> str:
-    lines = [NOTE, "# Settings\n", "Give them in a file (`--settings FILE`, YAML or JSON) or one by one (`--set train.seed=7`).\n"]
+    lines = [
+        NOTE,
+        "# Settings\n",
+        "Give them in a file (`--settings FILE`, YAML or JSON) or one by one (`--set train.seed=7`).\n",
+    ]
     for name, field in Settings.model_fields.items():
         section = field.annotation
         assert isinstance(section, type)
@@ -51,7 +55,11 @@ def _knobs(prefix: str, section: type[BaseModel]) -> Iterator[tuple[str, str, st
         if isinstance(below, type) and issubclass(below, BaseModel) and not field.description:
             yield from _knobs(path, below)
         else:
-            yield path, _default(field.get_default(call_default_factory=True)), (field.description or "").replace("|", "\\|")
+            yield (
+                path,
+                _default(field.get_default(call_default_factory=True)),
+                (field.description or "").replace("|", "\\|"),
+            )
 
 
 def _default(value: Any) -> str:
@@ -68,13 +76,20 @@ def commands_page() -> str:
 
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup)
-    lines = [NOTE, "# Commands\n", "Exit codes: 0 done, 1 the answer is no, 2 usage or unusable input, 3 the machine or a store failed.\n"]
+    lines = [
+        NOTE,
+        "# Commands\n",
+        "Exit codes: 0 done, 1 the answer is no, 2 usage or unusable input, 3 the machine or a store failed.\n",
+    ]
     for name, sub in sorted(command.commands.items()):
         lines += [f"## everloop {name}\n", f"{sub.help}\n"]
         options = [parameter for parameter in sub.params if parameter.name != "help"]
         if options:
             lines += ["| option | what |", "| - | - |"]
-            lines += [f"| `{_spelling(option)}` | {(getattr(option, 'help', '') or '').replace('|', chr(92) + '|')} |" for option in options]
+            lines += [
+                f"| `{_spelling(option)}` | {(getattr(option, 'help', '') or '').replace('|', chr(92) + '|')} |"
+                for option in options
+            ]
             lines.append("")
     return "\n".join(lines)
 

@@ -42,7 +42,7 @@ def main(models: tuple[str, ...]) -> None:
     lines = [
         "# Quality of the models on MovieLens 100K",
         "",
-        f"Everloop {VERSION}, seed {settings.train.seed}, default settings; what a model learns (recency, weights) it learns on 20 % of the "
+        f"Everloop {VERSION}, seed {settings.train.seed}, default settings; what a model learns (recency, weights) it learns on 20 % of "
         "training part. 95 % intervals by bootstrap over users. Made by `make bench-quality`.",
         "",
     ]
@@ -57,7 +57,9 @@ def main(models: tuple[str, ...]) -> None:
 
 def _table(results: dict[str, tuple[Evaluation, float]]) -> list[str]:
     lines = ["| model | nDCG@10 | recall@10 | coverage | fit (s) |", "| - | - | - | - | -: |"]
-    for name, (result, seconds) in sorted(results.items(), key=lambda item: -(item[1][0].metrics["ndcg"]["value"] or 0)):
+    for name, (result, seconds) in sorted(
+        results.items(), key=lambda item: -(item[1][0].metrics["ndcg"]["value"] or 0)
+    ):
         figures = [_figure(result.metrics[metric]) for metric in ("ndcg", "recall", "coverage")]
         lines.append(f"| {name} | {' | '.join(figures)} | {seconds:.1f} |")
     return lines

@@ -26,7 +26,10 @@ FILES = {"events": "ml-100k.inter", "items": "ml-100k.item", "users": "ml-100k.u
 
 def cache_folder() -> Path:
     """Where fetched data is kept: $EVERLOOP_CACHE, else the user's cache folder."""
-    base = os.environ.get("EVERLOOP_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "everloop"
+    base = (
+        os.environ.get("EVERLOOP_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "everloop"
+    )
     return Path(base)
 
 
@@ -40,7 +43,18 @@ def movielens_100k(timeout_seconds: float = 120) -> dict[str, str]:
     if all(Path(path).is_file() for path in paths.values()):
         return paths
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check", "--dest", folder, WHEEL]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--disable-pip-version-check",
+            "--dest",
+            folder,
+            WHEEL,
+        ]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=timeout_seconds)
         except (subprocess.SubprocessError, OSError):

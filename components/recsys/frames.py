@@ -57,7 +57,10 @@ class Histories:
         assert step == 1
         first, last = self.indptr[start], self.indptr[max(stop, start)]
         return Histories(
-            self.indptr[start : max(stop, start) + 1] - first, self.indices[first:last], self.weights[first:last], self.n_items
+            self.indptr[start : max(stop, start) + 1] - first,
+            self.indices[first:last],
+            self.weights[first:last],
+            self.n_items,
         )
 
     @cached_property
@@ -102,7 +105,9 @@ class Interactions:
     seconds: Longs
 
     @classmethod
-    def from_frame(cls, events: pl.DataFrame, items: Strings | None = None, weights: dict[str, float] | None = None) -> "Interactions":
+    def from_frame(
+        cls, events: pl.DataFrame, items: Strings | None = None, weights: dict[str, float] | None = None
+    ) -> "Interactions":
         """From columns user_id, item_id, timestamp (and event). Without `items` the vocabulary is what occurs.
 
         Rows on items outside the vocabulary are left out; rows of one instant keep the order of their item ids,
@@ -113,12 +118,16 @@ class Interactions:
         else:
             weight = pl.lit(1.0, dtype=pl.Float32)
         events = events.with_columns(weight.alias("weight")).filter(pl.col("weight") > 0)
-        vocabulary = events["item_id"].unique().sort() if items is None else pl.Series("item_id", items, dtype=pl.String)
+        vocabulary = (
+            events["item_id"].unique().sort() if items is None else pl.Series("item_id", items, dtype=pl.String)
+        )
         positions = pl.DataFrame({"item_id": vocabulary, "index": np.arange(len(vocabulary), dtype=np.int32)})
         rows = events.join(positions, on="item_id", how="inner").sort("user_id", "timestamp", "item_id")
         counts = rows.group_by("user_id", maintain_order=True).len()
         indptr = np.concatenate([[0], np.cumsum(counts["len"].to_numpy())]).astype(np.int64)
-        histories = Histories(indptr, rows["index"].to_numpy().astype(np.int32), rows["weight"].to_numpy(), len(vocabulary))
+        histories = Histories(
+            indptr, rows["index"].to_numpy().astype(np.int32), rows["weight"].to_numpy(), len(vocabulary)
+        )
         seconds = rows["timestamp"].dt.epoch("s").to_numpy().astype(np.int64)
         return cls(np.array(counts["user_id"], dtype=object), np.array(vocabulary, dtype=object), histories, seconds)
 
@@ -142,7 +151,14 @@ class Catalogue:
         frame = pl.DataFrame({"item_id": pl.Series(items, dtype=pl.String)})
         if attributes is None or attributes.width == 1:
             return cls(frame)
-        return cls(frame.join(attributes.unique("item_id", keep="last", maintain_order=True), on="item_id", how="left", maintain_order="left"))
+        return cls(
+            frame.join(
+                attributes.unique("item_id", keep="last", maintain_order=True),
+                on="item_id",
+                how="left",
+                maintain_order="left",
+            )
+        )
 
     @property
     def items(self) -> Strings:

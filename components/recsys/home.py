@@ -42,7 +42,9 @@ class Home:
         return storage_options(self.url)
 
     @contextlib.contextmanager
-    def lock(self, name: str = "run", wait_seconds: float = 600, told: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    def lock(
+        self, name: str = "run", wait_seconds: float = 600, told: Callable[[str], None] = lambda text: None
+    ) -> Iterator[None]:
         """Alone on this home. A folder is locked by flock (freed by the kernel when its holder dies);
         object storage needs no lock, since appends and ledger entries are put-if-absent there.
 
@@ -63,7 +65,9 @@ class Home:
                 except BlockingIOError:
                     holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "another process"
                     if time.monotonic() >= deadline:
-                        raise StoreError(f"another run ({holder}) holds {self.url}; wait for it or use another --home") from None
+                        raise StoreError(
+                            f"another run ({holder}) holds {self.url}; wait for it or use another --home"
+                        ) from None
                     if not waiting:
                         told(f"another run ({holder}) holds {self.url}: waiting up to {wait_seconds:.0f} s for it")
                         waiting = True

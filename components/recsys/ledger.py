@@ -66,7 +66,9 @@ class Ledger:
             if not sound:
                 raise Refused(f"{key} is not what was written: the ledger has been changed by hand")
             if entry.sequence != expected or entry.previous_hash != before or entry.hash != _hash(entry):
-                raise Refused(f"ledger entry {expected} does not fit the one before it: the ledger has been changed by hand")
+                raise Refused(
+                    f"ledger entry {expected} does not fit the one before it: the ledger has been changed by hand"
+                )
             entries.append(entry)
             before = entry.hash
         return entries
@@ -85,9 +87,13 @@ class Ledger:
             entries = self.entries()
             champion = entries[-1].champion if entries else ""
             if expect_champion is not None and champion != expect_champion:
-                raise Refused("the champion changed in the meantime; nothing was done, look at `everloop releases` and decide again")
+                raise Refused(
+                    "the champion changed in the meantime; nothing was done, look at `everloop releases` and decide again"
+                )
             # Never earlier than the entry before, so that a clock set back cannot reorder history.
-            now = max(self.clock().astimezone(UTC).isoformat(timespec="microseconds"), entries[-1].time if entries else "")
+            now = max(
+                self.clock().astimezone(UTC).isoformat(timespec="microseconds"), entries[-1].time if entries else ""
+            )
             entry = Entry(
                 sequence=len(entries) + 1,
                 time=now,

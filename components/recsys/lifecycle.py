@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-
 from components.recsys import evaluation as evaluations
 from components.recsys import events, lineage, quality, registration, splits
 from components.recsys import gate as gates

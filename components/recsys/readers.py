@@ -11,7 +11,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +144,14 @@ def _columnar(scan: Callable[[str], pl.LazyFrame], file: File, kind: Kind, setti
 
 def _delimited(file: File, data: bytes | None, kind: Kind, settings: Source, format_: str) -> Table:
     head = data[:HEAD] if data is not None else _head(file)
-    style = textfiles.style_of(head, settings, "\t" if format_ == "tsv" else None)
     source: Any = data if data is not None else file.path
+    if head[:1] in (b"\n", b"\r"):
+        source = (data if data is not None else Path(file.path).read_bytes()).lstrip(b"\r\n")
+        data, head = source, head.lstrip(b"\r\n")
+    style = textfiles.style_of(head, settings, "\t" if format_ == "tsv" else None)
     if len(style.separator) > 1:
         source = (data if data is not None else Path(file.path).read_bytes()).replace(style.separator.encode(), b"\x1f")
-        style = textfiles.Style("\x1f", style.header, style.quote)
+        style = replace(style, separator="\x1f")
     messages: list[str] = []
     broken: list[textfiles.Broken] = []
     found = style.names(file.label)
@@ -168,6 +171,8 @@ def _delimited(file: File, data: bytes | None, kind: Kind, settings: Source, for
                 frame = style.read(source, encoding="utf8-lossy")
             except PolarsError:
                 frame, broken = style.salvage(source)
+    if any(theirs not in frame.columns for theirs in mapping.names.values()):
+        raise InputError(f"{file.label}: its first line is no header that can be read: {style.header}"[:300])
     if frame.height and broken:
         messages.append(f"{file.label}: {len(broken):,} lines are no rows (first: line {broken[0].row})")
     frame = frame.select(pl.col(theirs).alias(ours) for ours, theirs in _wanted(mapping, kind).items())
@@ -188,7 +193,7 @@ def _json_lines(file: File, data: bytes | None, kind: Kind, settings: Source, _f
     try:
         frame = pl.read_ndjson(raw, schema_overrides=overrides, infer_schema_length=None)
     except (PolarsError, UnicodeDecodeError):
-        frame, broken = textfiles.salvage_json(raw, overrides)
+        frame, broken = textfiles.salvage_json(raw)
     mapping = map_columns(frame.columns, kind, settings, file.label)
     columns = frame.columns
     frame = frame.select(pl.col(theirs).alias(ours) for ours, theirs in _wanted(mapping, kind).items())

@@ -59,7 +59,9 @@ def register(
     """
     verdict = _read(parts["verdict"] / "verdict.json")
     fit = _read(parts["challenger"] / "fit.json")
-    candidates = {path.name: evaluations.Evaluation.load(path) for path in sorted(parts["evaluation"].iterdir()) if path.is_dir()}
+    candidates = {
+        path.name: evaluations.Evaluation.load(path) for path in sorted(parts["evaluation"].iterdir()) if path.is_dir()
+    }
     split, items, _ = splits.load(parts["split"])
     judged = load(open_store(str(parts["challenger"])), fit["digest"])
     ledger = Ledger(home)
@@ -69,11 +71,24 @@ def register(
         told(f"release {digest[:SHORT]} stays: nothing new to release")
     else:
         digest = build_release(
-            releases_of(home), judged, fit["learnt"], split, items, version, settings, candidates[verdict["chosen"]], run, verdict["champion"]
+            releases_of(home),
+            judged,
+            fit["learnt"],
+            split,
+            items,
+            version,
+            settings,
+            candidates[verdict["chosen"]],
+            run,
+            verdict["champion"],
         )
         save(judged_of(home), judged.model, judged.catalogue, _content_of(judged), {})
         release = load(releases_of(home), digest)
-        evidence = {"metric": verdict.get("metric", ""), "comparisons": verdict["comparisons"], "lineage": _digests(parts)}
+        evidence = {
+            "metric": verdict.get("metric", ""),
+            "comparisons": verdict["comparisons"],
+            "lineage": _digests(parts),
+        }
         reason = " ".join(verdict["reasons"])
         if verdict["promote"]:
             ledger.append("promote", digest, reason, run, evidence, expect_champion=verdict["champion"])
@@ -142,8 +157,15 @@ def build_release(
     content: Json = {
         "settings": settings,
         "learnt": learnt,
-        "data": {kind: {k: v for k, v in part.items() if k != "version"} if part else None for kind, part in version.items()},
-        "split": {"kind": split.kind, "train": split.train.height, "validation": split.validation.height, "test": split.test.height},
+        "data": {
+            kind: {k: v for k, v in part.items() if k != "version"} if part else None for kind, part in version.items()
+        },
+        "split": {
+            "kind": split.kind,
+            "train": split.train.height,
+            "validation": split.validation.height,
+            "test": split.test.height,
+        },
         "code_version": VERSION,
         "metrics": evaluation.metrics,
         "judged": judged.digest,
@@ -190,7 +212,11 @@ def sample(release: Release, split: splits.Split, length: int = SAMPLE_LENGTH) -
     """Lists for three people: one with much history, one with little, and a newcomer with none."""
     everything = pl.concat([split.train, split.validation, split.test])
     counts = everything.group_by("user_id").len().sort("len", "user_id")
-    people = [counts["user_id"][int(0.9 * (counts.height - 1))], counts["user_id"][int(0.1 * (counts.height - 1))]] if counts.height else []
+    people = (
+        [counts["user_id"][int(0.9 * (counts.height - 1))], counts["user_id"][int(0.1 * (counts.height - 1))]]
+        if counts.height
+        else []
+    )
     titles, model = release.catalogue.titles(), release.model
     samples: list[Json] = []
     for person in [*people, ""]:
@@ -216,12 +242,15 @@ def reproduce(home: Home, digest: str, told: Told = lambda text: None) -> Reprod
     manifest = load(store, digest).manifest
     settings = manifest["settings"]
     version = {
-        kind: {**part, "version": manifest["data_version"][kind]} if part else None for kind, part in manifest["data"].items()
+        kind: {**part, "version": manifest["data_version"][kind]} if part else None
+        for kind, part in manifest["data"].items()
     }
     wanted = parse(TrainSettings, settings["train"], "train")
     told(f"reading the events as of version {manifest['data_version']['events']}")
     items, users = events.read_items(home, version), events.read_users(home, version)
-    parts = splits.split(events.read_events(home, version), parse(PrepareSettings, settings["prepare"], "prepare"), wanted.seed)
+    parts = splits.split(
+        events.read_events(home, version), parse(PrepareSettings, settings["prepare"], "prepare"), wanted.seed
+    )
     with tempfile.TemporaryDirectory() as folder:
         splits.save(parts, Path(folder) / "split", items, users)
         parts, items, users = splits.load(Path(folder) / "split")
@@ -229,19 +258,43 @@ def reproduce(home: Home, digest: str, told: Told = lambda text: None) -> Reprod
         fitted = trainings.fit_candidate(manifest["model"], wanted, parts, items, told)
         judged_store = open_store(f"{folder}/judged")
         judged_content = _content_of(load(judged_of(home), manifest["judged"]))
-        again = save(judged_store, fitted.model, Catalogue.align(fitted.model.items, items), {**judged_content, "learnt": fitted.learnt}, {})
+        again = save(
+            judged_store,
+            fitted.model,
+            Catalogue.align(fitted.model.items, items),
+            {**judged_content, "learnt": fitted.learnt},
+            {},
+        )
         judged = load(judged_store, again)
         evaluated = evaluations.evaluate_model(
-            manifest["model"], judged.model, parts, items, users, parse(EvaluateSettings, settings["evaluate"], "evaluate")
+            manifest["model"],
+            judged.model,
+            parts,
+            items,
+            users,
+            parse(EvaluateSettings, settings["evaluate"], "evaluate"),
         )
         rebuilt = build_release(
-            open_store(f"{folder}/releases"), judged, fitted.learnt, parts, items, version, settings, evaluated, manifest["run"], manifest["parent"]
+            open_store(f"{folder}/releases"),
+            judged,
+            fitted.learnt,
+            parts,
+            items,
+            version,
+            settings,
+            evaluated,
+            manifest["run"],
+            manifest["parent"],
         )
     same = rebuilt == digest
     if same:
         sentence = f"reproduced: training again gives the same digest {digest}"
     else:
-        cause = "" if manifest["source_digest"] == source_digest() else "; the code has changed since (its source digest differs)"
+        cause = (
+            ""
+            if manifest["source_digest"] == source_digest()
+            else "; the code has changed since (its source digest differs)"
+        )
         sentence = f"not reproduced: recorded {digest[:SHORT]}, trained again {rebuilt[:SHORT]}{cause}"
     return Reproduced(digest, rebuilt, same, sentence)
 
@@ -255,7 +308,19 @@ def write_stopped_report(home: Home, batch: str, quality: Json) -> str:
 
 def _content_of(release: Release) -> Json:
     """What `save` was given as content, read back from a release."""
-    own = {"format", "model", "config", "files", "digest", "seal", "created", "parent", "run", "data_version", "source_digest"}
+    own = {
+        "format",
+        "model",
+        "config",
+        "files",
+        "digest",
+        "seal",
+        "created",
+        "parent",
+        "run",
+        "data_version",
+        "source_digest",
+    }
     return {name: value for name, value in release.manifest.items() if name not in own}
 
 
@@ -268,5 +333,3 @@ def _read(path: Path) -> Json:
         return dict(json.loads(path.read_text()))
     except FileNotFoundError:
         raise NotFound(f"{path} is missing: the step that makes it did not finish") from None
-
-

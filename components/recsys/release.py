@@ -131,7 +131,9 @@ def verify(store: Store, digest: str, prefix: str | None = None) -> tuple[dict[s
         except NotFound:
             raise Refused(f"release {digest[:SHORT]} lacks {name}: it is incomplete and will not be loaded") from None
         if hashlib.sha256(data).hexdigest() != expected:
-            raise Refused(f"release {digest[:SHORT]}: {name} is not what was released (its hash differs), so it will not be loaded")
+            raise Refused(
+                f"release {digest[:SHORT]}: {name} is not what was released (its hash differs), so it will not be loaded"
+            )
         files[name] = data
     return manifest, files
 
@@ -144,11 +146,17 @@ def read_manifest(store: Store, digest: str, prefix: str | None = None) -> dict[
         raise NotFound(f"there is no release {digest[:SHORT]}; see `everloop releases`") from None
     try:
         manifest = json.loads(raw)
-        sound = raw == _written(manifest) and manifest["seal"] == _seal(manifest) and manifest["digest"] == _digest(manifest)
+        sound = (
+            raw == _written(manifest)
+            and manifest["seal"] == _seal(manifest)
+            and manifest["digest"] == _digest(manifest)
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound or manifest["digest"] != digest:
-        raise Refused(f"release {digest[:SHORT]}: {MANIFEST} is not what was released (its seal differs), so it will not be loaded")
+        raise Refused(
+            f"release {digest[:SHORT]}: {MANIFEST} is not what was released (its seal differs), so it will not be loaded"
+        )
     if manifest["format"] != FORMAT:
         raise Refused(f"release {digest[:SHORT]} has format {manifest['format']}; this Everloop reads format {FORMAT}")
     return dict(manifest)
@@ -163,10 +171,10 @@ def load(store: Store, digest: str, prefix: str | None = None) -> Release:
         raise Refused(f"release {digest[:SHORT]} holds a '{manifest['model']}', which this Everloop does not know")
     kind = MODELS[manifest["model"]]
     catalogue = Catalogue(pl.read_parquet(io.BytesIO(files["catalogue.parquet"])))
-    model = kind(parse(kind.Config, manifest["config"]), items=catalogue.items).load(tensors(files["weights.safetensors"]))
-    return Release(
-        digest, manifest, model, catalogue, json.loads(files["reference.json"]), files["card.md"].decode()
+    model = kind(parse(kind.Config, manifest["config"]), items=catalogue.items).load(
+        tensors(files["weights.safetensors"])
     )
+    return Release(digest, manifest, model, catalogue, json.loads(files["reference.json"]), files["card.md"].decode())
 
 
 def releases_of(home: Home) -> Store:
@@ -182,8 +190,12 @@ def judged_of(home: Home) -> Store:
 def resolve(store: Store, prefix: str) -> str:
     """The one digest that starts with `prefix`. Raises NotFound or InputError when none or several do."""
     if len(prefix) < 4 or any(c not in "0123456789abcdef" for c in prefix):
-        raise InputError(f"'{prefix}' is no digest: give at least its first 4 characters, as shown by `everloop releases`")
-    found = sorted({key.split("/")[0] for key in store.list() if key.startswith(prefix) and key.endswith("/" + MANIFEST)})
+        raise InputError(
+            f"'{prefix}' is no digest: give at least its first 4 characters, as shown by `everloop releases`"
+        )
+    found = sorted(
+        {key.split("/")[0] for key in store.list() if key.startswith(prefix) and key.endswith("/" + MANIFEST)}
+    )
     if not found:
         raise NotFound(f"there is no release {prefix}; see `everloop releases`")
     if len(found) > 1:
@@ -214,7 +226,9 @@ def _made(folder: Path) -> Path:
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical({k: v for k, v in manifest.items() if k not in (*PROVENANCE, "digest", "seal")})).hexdigest()
+    return hashlib.sha256(
+        canonical({k: v for k, v in manifest.items() if k not in (*PROVENANCE, "digest", "seal")})
+    ).hexdigest()
 
 
 def _seal(manifest: Mapping[str, Any]) -> str:

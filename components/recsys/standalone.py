@@ -38,7 +38,14 @@ class Trained:
     seconds: float
 
 
-def train_release(name: str, events: pl.DataFrame, items: pl.DataFrame | None, version: Mapping[str, Any], settings: Settings, told: Told) -> Trained:
+def train_release(
+    name: str,
+    events: pl.DataFrame,
+    items: pl.DataFrame | None,
+    version: Mapping[str, Any],
+    settings: Settings,
+    told: Told,
+) -> Trained:
     """One model on all events: settings are learnt on a validation part of them, then the recipe is fitted on everything."""
     parts = splits.split(events, settings.prepare.model_copy(update={"test_share": 0.0}), settings.train.seed)
     fitted = trainings.fit_candidate(name, settings.train, parts, items, told)
@@ -46,7 +53,9 @@ def train_release(name: str, events: pl.DataFrame, items: pl.DataFrame | None, v
     content: Json = {
         "settings": settings.model_dump(mode="json", include={"data", "prepare", "train"}),
         "learnt": fitted.learnt,
-        "data": {kind: {k: v for k, v in part.items() if k != "version"} if part else None for kind, part in version.items()},
+        "data": {
+            kind: {k: v for k, v in part.items() if k != "version"} if part else None for kind, part in version.items()
+        },
         "code_version": VERSION,
         "metrics": {},
     }

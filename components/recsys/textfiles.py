@@ -66,9 +66,9 @@ class Style:
     def salvage(self, source: Any) -> tuple[pl.DataFrame, list[Broken]]:
         """Line by line, where the fast reader gave up: lines with another number of fields are set aside."""
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
-        lines = data.removeprefix(BOM).decode("utf-8", errors="replace").splitlines()[1 if self.titled else 0 :]
+        lines = data.removeprefix(BOM).decode("utf-8", errors="replace").split("\n")[1 if self.titled else 0 :]
         width, rows, broken = len(self.header), [], []
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate((line.rstrip("\r") for line in lines), start=1):
             if not line.strip():
                 continue
             fields = self._fields(line)
@@ -91,7 +91,7 @@ class Style:
 
 def style_of(head: bytes, settings: Source, separator: str | None) -> Style:
     """From the settings, the name's hint and the first line: the separator that occurs most often in it."""
-    line = head.removeprefix(BOM).decode("utf-8", errors="replace").lstrip("\n").splitlines()[0]
+    line = head.removeprefix(BOM).split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8", errors="replace")
     chosen = settings.separator or (separator if separator and separator in line else None)
     if chosen is None:
         bare = "".join(line.split('"')[::2])
@@ -101,11 +101,11 @@ def style_of(head: bytes, settings: Source, separator: str | None) -> Style:
     quote = None if chosen == "\t" else '"'
     if settings.header:
         return Style(chosen, settings.header, quote, titled=False)
-    if quote and len(chosen) == 1:
-        names = next(csv.reader(io.StringIO(line), delimiter=chosen))
-    else:
-        names = [name.strip('"') for name in line.split(chosen)]
-    return Style(chosen, tuple(name.strip() for name in names), quote)
+    try:
+        names = next(csv.reader([line], delimiter=chosen)) if quote and len(chosen) == 1 else line.split(chosen)
+    except csv.Error:
+        names = line.split(chosen)
+    return Style(chosen, tuple(name.strip().strip('"') for name in names), quote)
 
 
 def unquoted(column: pl.Expr) -> pl.Expr:
@@ -124,7 +124,7 @@ def scalar_keys(raw: bytes) -> dict[str, bool]:
     for line in io.BytesIO(raw.removeprefix(BOM)).readlines(1 << 20)[:LOOKED_AT]:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
             for key, value in row.items():
@@ -132,21 +132,27 @@ def scalar_keys(raw: bytes) -> dict[str, bool]:
     return keys
 
 
-def salvage_json(raw: bytes, overrides: dict[str, Any]) -> tuple[pl.DataFrame, list[Broken]]:
-    """The lines that are objects; the others are set aside."""
-    good, broken = [], []
+def salvage_json(raw: bytes) -> tuple[pl.DataFrame, list[Broken]]:
+    """The lines that are objects, all values as text (lists and objects as JSON); the others are set aside."""
+    rows: list[dict[str, str | None]] = []
+    broken: list[Broken] = []
     for number, line in enumerate(raw.removeprefix(BOM).splitlines(), start=1):
         if not line.strip():
             continue
         text = line.decode("utf-8", errors="replace")
         try:
-            sound = isinstance(json.loads(text), dict)
+            row = json.loads(text)
         except (ValueError, RecursionError):
-            sound = False
-        if sound:
-            good.append(text)
+            row = None
+        if isinstance(row, dict):
+            rows.append({key: _as_text(value) for key, value in row.items()})
         else:
             broken.append(Broken(number, text[:2000], "no JSON object"))
-    if not good:
-        return pl.DataFrame(schema=overrides), broken
-    return pl.read_ndjson("\n".join(good).encode(), schema_overrides=overrides, infer_schema_length=None), broken
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return pl.DataFrame({key: pl.Series([row.get(key) for row in rows], dtype=pl.String) for key in columns}), broken
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -72,7 +72,8 @@ def track(
     try:
         _send(uri, settings.experiment, home, run, evaluations, verdict, manifest, report)
     except Exception as error:  # noqa: BLE001 - whatever breaks in tracking must not break the run
-        return f"not tracked: MLflow at {uri} failed ({str(error).strip().splitlines()[0][:200] or type(error).__name__}); the run is complete without it"
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        return f"not tracked: MLflow at {uri} failed ({why}); the run is complete without it"
     return ""
 
 
@@ -95,7 +96,9 @@ def _send(
     data = {f"data.{kind}.sha256": part["sha256"] for kind, part in manifest["data"].items() if part}
     common = {"everloop.run": run, "everloop.code_version": manifest["code_version"], **data}
     parent = client.create_run(
-        identity, run_name=run, tags={**common, "everloop.outcome": verdict["outcome"], "everloop.release": manifest["digest"]}
+        identity,
+        run_name=run,
+        tags={**common, "everloop.outcome": verdict["outcome"], "everloop.release": manifest["digest"]},
     )
     chosen = verdict["chosen"]
     for name, evaluation in evaluations.items():
@@ -122,7 +125,10 @@ def _flat(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for piece in evaluation["slices"]:
         for metric, figure in piece["metrics"].items():
             if figure.get("value") is not None:
-                yield METRIC_NAME.sub("_", f"{metric}/{piece['attribute']}/{piece['group']}")[:250], float(figure["value"])
+                yield (
+                    METRIC_NAME.sub("_", f"{metric}/{piece['attribute']}/{piece['group']}")[:250],
+                    float(figure["value"]),
+                )
 
 
 if __name__ == "__main__":

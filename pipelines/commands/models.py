@@ -14,7 +14,18 @@ from components.recsys.frames import Histories
 from components.recsys.home import DEFAULT, Home
 from components.recsys.release import SHORT, Release, load, load_folder, releases_of, resolve, save_folder
 from components.recsys.settings import Settings, load_settings
-from pipelines.console import HomeOption, JsonOption, SetOption, SettingsOption, answer, figure, next_step, out, say, table
+from pipelines.console import (
+    HomeOption,
+    JsonOption,
+    SetOption,
+    SettingsOption,
+    answer,
+    figure,
+    next_step,
+    out,
+    say,
+    table,
+)
 
 SHOWN = {"ndcg": "nDCG", "recall": "recall", "coverage": "coverage"}  # what fits eighty columns; the report has all
 
@@ -48,7 +59,13 @@ def train(
     frame, catalogue, version = _read(events, items, chosen)
     trained = train_release(model, frame, catalogue, version, chosen, say)
     digest = save_folder(out_, trained.model, trained.catalogue, trained.content, {}, trained.reference, trained.card)
-    value = {"digest": digest, "model": model, "out": str(out_), "seconds": round(trained.seconds, 2), "learnt": trained.learnt}
+    value = {
+        "digest": digest,
+        "model": model,
+        "out": str(out_),
+        "seconds": round(trained.seconds, 2),
+        "learnt": trained.learnt,
+    }
     if not answer(value, json):
         out.print(f"{model} trained in {trained.seconds:.1f} s: release {digest[:SHORT]} in {out_}")
         next_step(f"everloop recommend --release {out_} --users FILE --events {events[0]} -k 10 --out lists.csv")
@@ -74,11 +91,16 @@ def evaluate(
     learn, catalogue, people = _frames(train, items, users, chosen)
     held, _, _ = _frames(test, [], [], chosen)
     done = evaluate_models(names, learn, held, catalogue, people, chosen, say)
-    value = {"k": k, "models": {name: {**result.to_dict(), "seconds": seconds} for name, (result, seconds) in done.items()}}
+    value = {
+        "k": k,
+        "models": {name: {**result.to_dict(), "seconds": seconds} for name, (result, seconds) in done.items()},
+    }
     if not answer(value, json):
         rows = [
             [name, *(figure(result.metrics.get(metric), 4) for metric in SHOWN), f"{seconds:.1f} s"]
-            for name, (result, seconds) in sorted(done.items(), key=lambda item: -(item[1][0].metrics["ndcg"]["value"] or 0))
+            for name, (result, seconds) in sorted(
+                done.items(), key=lambda item: -(item[1][0].metrics["ndcg"]["value"] or 0)
+            )
         ]
         out.print(table(f"At {k}, with 95 % intervals", ["model", *SHOWN.values(), "fit"], rows))
         next_step("everloop run --events FILE   (the whole pipeline, with a gate and a release)")
@@ -86,10 +108,18 @@ def evaluate(
 
 
 def recommend(
-    release: Annotated[str, typer.Option("--release", help="A release folder or digest; by default the champion.")] = "",
-    users: Annotated[str, typer.Option("--users", help="File with a user_id column; with item_id too, it holds the histories.")] = "",
-    history: Annotated[str, typer.Option("--history", help="Comma-separated item ids, oldest first, for one list.")] = "",
-    events: Annotated[list[str], typer.Option("--events", help="Where the histories are; by default the home's event table.")] = [],  # noqa: B006
+    release: Annotated[
+        str, typer.Option("--release", help="A release folder or digest; by default the champion.")
+    ] = "",
+    users: Annotated[
+        str, typer.Option("--users", help="File with a user_id column; with item_id too, it holds the histories.")
+    ] = "",
+    history: Annotated[
+        str, typer.Option("--history", help="Comma-separated item ids, oldest first, for one list.")
+    ] = "",
+    events: Annotated[
+        list[str], typer.Option("--events", help="Where the histories are; by default the home's event table.")
+    ] = [],  # noqa: B006
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="Length of the lists.")] = 10,
     out_: Annotated[Path | None, typer.Option("--out", help="CSV or Parquet, by its name.")] = None,
     home: HomeOption = DEFAULT,
@@ -138,7 +168,9 @@ def _release(home: Home, name: str) -> Release:
     return load(store, resolve(store, digest))
 
 
-def _people(home: Home, users: str, events: list[str], settings: Settings, release: Release) -> tuple[list[str], Histories]:
+def _people(
+    home: Home, users: str, events: list[str], settings: Settings, release: Release
+) -> tuple[list[str], Histories]:
     """The asked users, in the file's order, and their histories."""
     people = tables.read_user_ids(users, settings.data)
     if events:
@@ -160,14 +192,18 @@ def _frames(events: list[str], items: list[str], users: list[str], settings: Set
         home = Home(folder)
         sources = {kind: paths for kind, paths in {"events": events, "items": items, "users": users}.items() if paths}
         done = tables.ingest(home, sources, settings.data, say)
-        return tables.read_events(home, done.data), tables.read_items(home, done.data), tables.read_users(home, done.data)
+        return (
+            tables.read_events(home, done.data),
+            tables.read_items(home, done.data),
+            tables.read_users(home, done.data),
+        )
 
 
-def _read(events: list[str], items: list[str], settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame | None, dict[str, Any]]:
+def _read(
+    events: list[str], items: list[str], settings: Settings
+) -> tuple[pl.DataFrame, pl.DataFrame | None, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         home = Home(folder)
         sources = {kind: paths for kind, paths in {"events": events, "items": items}.items() if paths}
         done = tables.ingest(home, sources, settings.data, say)
         return tables.read_events(home, done.data), tables.read_items(home, done.data), done.data
-
-

@@ -20,7 +20,9 @@ def add_to(app: typer.Typer) -> None:
     app.command()(releases)
     app.command(epilog="[bold]Example[/]\n\neverloop promote 9f2c4a --reason 'approved by the travel team'")(promote)
     app.command(epilog="[bold]Example[/]\n\neverloop rollback --reason 'clicks fell after the release'")(rollback)
-    app.command("who-served", epilog="[bold]Example[/]\n\neverloop who-served --at 2026-11-23T12:00:00Z --user 42")(who_served)
+    app.command("who-served", epilog="[bold]Example[/]\n\neverloop who-served --at 2026-11-23T12:00:00Z --user 42")(
+        who_served
+    )
     app.command(epilog="[bold]Example[/]\n\neverloop reproduce 9f2c4a")(reproduce)
 
 
@@ -35,7 +37,16 @@ def releases(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
         try:
             manifest = read_manifest(store, digest)
         except EverloopError as error:
-            listed.append({"digest": digest, "model": "?", "created": "", "status": "damaged", "metrics": {}, "problem": str(error)})
+            listed.append(
+                {
+                    "digest": digest,
+                    "model": "?",
+                    "created": "",
+                    "status": "damaged",
+                    "metrics": {},
+                    "problem": str(error),
+                }
+            )
             continue
         listed.append(
             {
@@ -54,7 +65,13 @@ def releases(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
         next_step("everloop run")
         return 0
     rows = [
-        [release["digest"][:SHORT], release["model"], release["status"], figure({"value": release["metrics"].get("ndcg")}), release["created"]]
+        [
+            release["digest"][:SHORT],
+            release["model"],
+            release["status"],
+            figure({"value": release["metrics"].get("ndcg")}),
+            release["created"],
+        ]
         for release in listed
     ]
     out.print(table("Releases", ["digest", "model", "status", "nDCG", "created"], rows))
@@ -72,7 +89,12 @@ def _status(digest: str, champion: str, entries: list[Any]) -> str:
     return "rejected" if "reject" in actions else "registered"
 
 
-def promote(digest: DigestArgument, reason: ReasonOption = "promoted by hand", home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
+def promote(
+    digest: DigestArgument,
+    reason: ReasonOption = "promoted by hand",
+    home: HomeOption = DEFAULT,
+    json: JsonOption = False,
+) -> int:
     """Make a release the champion by hand; the ledger keeps who and why."""
     return _move("promote", digest, reason, home, json)
 
@@ -122,7 +144,9 @@ def _move(action: Any, digest: str, reason: str, home: str, json: bool) -> int:
 
 def who_served(
     at: Annotated[str, typer.Option("--at", help="A time, ISO 8601; without a zone it is UTC.")],
-    user: Annotated[str, typer.Option("--user", help="A user; everybody gets the champion unless a rollout is under way.")] = "",
+    user: Annotated[
+        str, typer.Option("--user", help="A user; everybody gets the champion unless a rollout is under way.")
+    ] = "",
     home: HomeOption = DEFAULT,
     json: JsonOption = False,
 ) -> int:
@@ -134,10 +158,21 @@ def who_served(
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     place = Home(home)
     move = Ledger(place).last_move(moment)
-    value: dict[str, Any] = {"at": moment.isoformat(), "user": user, "release": move.champion if move else "", "variant": "champion" if move else ""}
+    value: dict[str, Any] = {
+        "at": moment.isoformat(),
+        "user": user,
+        "release": move.champion if move else "",
+        "variant": "champion" if move else "",
+    }
     if move is not None:
         manifest = read_manifest(releases_of(place), move.champion)
-        value |= {"model": manifest["model"], "since": move.time, "reason": move.reason, "actor": move.actor, "data": manifest["data"]}
+        value |= {
+            "model": manifest["model"],
+            "since": move.time,
+            "reason": move.reason,
+            "actor": move.actor,
+            "data": manifest["data"],
+        }
     if answer(value, json):
         return 0 if move else 1
     if move is None:
@@ -155,6 +190,8 @@ def reproduce(digest: DigestArgument, home: HomeOption = DEFAULT, json: JsonOpti
     from components.recsys import registration
 
     done = registration.reproduce(Home(home), digest, say)
-    if not answer({"recorded": done.recorded, "digest": done.digest, "same": done.same, "sentence": done.sentence}, json):
+    if not answer(
+        {"recorded": done.recorded, "digest": done.digest, "same": done.same, "sentence": done.sentence}, json
+    ):
         out.print(done.sentence)
     return 0 if done.same else 1

@@ -136,7 +136,10 @@ def show_result(result: dict[str, Any], settings: Settings, home: str) -> None:
     ranked = sorted(result["candidates"].items(), key=lambda item: -(item[1]["metrics"]["ndcg"]["value"] or 0))
     k = settings.evaluate.k
     rows = [
-        [("→ " if name == result["chosen"] else "  ") + name, *(figure(candidate["metrics"].get(metric)) for metric in SHOWN)]
+        [
+            ("→ " if name == result["chosen"] else "  ") + name,
+            *(figure(candidate["metrics"].get(metric)) for metric in SHOWN),
+        ]
         for name, candidate in ranked
     ]
     out.print(table(f"Candidates (at {k}, with 95 % intervals)", ["model", *SHOWN.values()], rows))
@@ -147,7 +150,9 @@ def show_result(result: dict[str, Any], settings: Settings, home: str) -> None:
     out.print("\n[bold]Recommendations for three people[/]")
     for sample in result["samples"]:
         history = "; ".join(sample["history"][:3])
-        out.print(f"  [bold]{escape(sample['user'])}[/] [dim]{escape('who last chose ' + history) if history else 'without any history'}[/]")
+        out.print(
+            f"  [bold]{escape(sample['user'])}[/] [dim]{escape('who last chose ' + history) if history else 'without any history'}[/]"
+        )
         for item in sample["items"]:
             out.print(f"    {escape(item['title'])} [dim]({escape(item['reason'])})[/]")
     if result["untracked"]:
@@ -155,7 +160,9 @@ def show_result(result: dict[str, Any], settings: Settings, home: str) -> None:
     out.print(f"\n[bold]release[/] {result['release']}")
     out.print(f"[bold]report[/]  {result['report']}")
     suffix = "" if home == DEFAULT else f" --home {home}"
-    next_step(f"everloop serve{suffix}   ·   everloop reproduce {result['release'][:SHORT]}{suffix}   ({result['seconds']:.0f} s)")
+    next_step(
+        f"everloop serve{suffix}   ·   everloop reproduce {result['release'][:SHORT]}{suffix}   ({result['seconds']:.0f} s)"
+    )
 
 
 def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
@@ -169,7 +176,9 @@ def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
         "since": move.time if move else "",
         "reason": move.reason if move else "",
         "decisions": len(entries),
-        "last": {"action": entries[-1].action, "release": entries[-1].release, "time": entries[-1].time} if entries else None,
+        "last": {"action": entries[-1].action, "release": entries[-1].release, "time": entries[-1].time}
+        if entries
+        else None,
     }
     if answer(value, json):
         return 0
@@ -178,6 +187,8 @@ def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
         next_step("everloop run")
         return 0
     out.print(f"[bold]champion[/] {move.champion[:SHORT]} since {move.time}\n[bold]why[/]      {escape(move.reason)}")
-    out.print(f"[bold]ledger[/]   {len(entries)} decisions, the last: {entries[-1].action} {entries[-1].release[:SHORT]} at {entries[-1].time}")
+    out.print(
+        f"[bold]ledger[/]   {len(entries)} decisions, the last: {entries[-1].action} {entries[-1].release[:SHORT]} at {entries[-1].time}"
+    )
     next_step("everloop releases   ·   everloop serve")
     return 0

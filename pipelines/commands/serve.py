@@ -19,7 +19,9 @@ def add_to(app: typer.Typer) -> None:
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on (setting serving.host).")] = "",
     port: Annotated[int | None, typer.Option("--port", help="Port; 0 takes a free one (setting serving.port).")] = None,
-    model_dir: Annotated[str, typer.Option("--model-dir", help="A release folder to serve, without home and ledger.")] = "",
+    model_dir: Annotated[
+        str, typer.Option("--model-dir", help="A release folder to serve, without home and ledger.")
+    ] = "",
     home: HomeOption = DEFAULT,
     settings: SettingsOption = None,
     set_: SetOption = [],  # noqa: B006

@@ -33,7 +33,12 @@ def call(*arguments: str, **options: Any) -> Answer:
     """`everloop ARGUMENTS` in a process of its own."""
     environment = {**os.environ, "COLUMNS": "200", **options.pop("env", {})}
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", *arguments], capture_output=True, text=True, timeout=240, env=environment, **options
+        [sys.executable, "-m", "pipelines.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=environment,
+        **options,
     )
     return Answer(done.returncode, done.stdout, done.stderr)
 

@@ -11,7 +11,18 @@ from components.recsys.models import MODELS
 @pytest.fixture(scope="module")
 def release(finished, everloop, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "release"
-    done = everloop("train", "--model", "ease", "--events", finished.data["events"], "--items", finished.data["items"], "--out", str(folder), "--json")
+    done = everloop(
+        "train",
+        "--model",
+        "ease",
+        "--events",
+        finished.data["events"],
+        "--items",
+        finished.data["items"],
+        "--out",
+        str(folder),
+        "--json",
+    )
     assert done.code == 0, done.err
     assert done.json["model"] == "ease"
     return folder
@@ -23,7 +34,17 @@ def test_train_writes_a_release_that_recommend_reads(release: Path, finished, ev
     pl.DataFrame({"user_id": [*users, "nobody-knows-me"]}).write_csv(tmp_path / "users.csv")
     for name in ("lists.csv", "lists.parquet"):
         done = everloop(
-            "recommend", "--release", str(release), "--users", str(tmp_path / "users.csv"), "--events", finished.data["events"], "-k", "7", "--out", str(tmp_path / name)
+            "recommend",
+            "--release",
+            str(release),
+            "--users",
+            str(tmp_path / "users.csv"),
+            "--events",
+            finished.data["events"],
+            "-k",
+            "7",
+            "--out",
+            str(tmp_path / name),
         )
         assert done.code == 0, done.err
     lists = pl.read_parquet(tmp_path / "lists.parquet")
@@ -38,7 +59,9 @@ def test_train_writes_a_release_that_recommend_reads(release: Path, finished, ev
 
 def test_one_list_for_a_history_has_titles_and_reasons(release: Path, finished, everloop) -> None:
     items = pl.read_csv(finished.data["events"], infer_schema=False)["item_id"].unique().sort().head(2).to_list()
-    done = everloop("recommend", "--release", str(release), "--history", ",".join([*items, "no-such-item"]), "-k", "3", "--json")
+    done = everloop(
+        "recommend", "--release", str(release), "--history", ",".join([*items, "no-such-item"]), "-k", "3", "--json"
+    )
     assert done.code == 0, done.err
     assert done.json["unknown"] == ["no-such-item"]
     assert len(done.json["items"]) == 3
@@ -77,7 +100,18 @@ def test_evaluate_compares_models_on_a_split_of_ones_own(finished, everloop, tmp
     cut = int(events.height * 0.8)
     events[:cut].write_csv(tmp_path / "train.csv")
     events[cut:].write_csv(tmp_path / "test.csv")
-    done = everloop("evaluate", "--train", str(tmp_path / "train.csv"), "--test", str(tmp_path / "test.csv"), "--models", "popularity,ease", "--k", "5", "--json")
+    done = everloop(
+        "evaluate",
+        "--train",
+        str(tmp_path / "train.csv"),
+        "--test",
+        str(tmp_path / "test.csv"),
+        "--models",
+        "popularity,ease",
+        "--k",
+        "5",
+        "--json",
+    )
     assert done.code == 0, done.err
     assert done.json["k"] == 5
     scores = {name: model["metrics"]["ndcg"]["value"] for name, model in done.json["models"].items()}

@@ -15,7 +15,15 @@ from components.recsys.release import releases_of
 def two(finished, home: Path, everloop) -> tuple[Path, str, str]:
     """A home with a second release promoted by hand after the first."""
     done = everloop(
-        "run", *finished.sources, "--home", str(home), "--set", "train.candidates=[popularity, item_knn]", "--set", "evaluate.bootstrap=200", "--json"
+        "run",
+        *finished.sources,
+        "--home",
+        str(home),
+        "--set",
+        "train.candidates=[popularity, item_knn]",
+        "--set",
+        "evaluate.bootstrap=200",
+        "--json",
     )
     assert done.code in (0, 1), done.err
     second = done.json["release"]
@@ -38,9 +46,13 @@ def test_promote_and_rollback_move_the_champion_and_who_served_tells_it_exactly(
     for time, champion in expected:
         served = everloop("who-served", "--at", time.isoformat(), "--user", "u1", "--home", str(home), "--json")
         assert (served.code, served.json["release"]) == (0, champion)
-        earlier = everloop("who-served", "--at", (time - timedelta(microseconds=1)).isoformat(), "--home", str(home), "--json")
+        earlier = everloop(
+            "who-served", "--at", (time - timedelta(microseconds=1)).isoformat(), "--home", str(home), "--json"
+        )
         assert earlier.json["release"] != champion or time != expected[0][0]
-    before = everloop("who-served", "--at", (expected[0][0] - timedelta(days=1)).isoformat(), "--home", str(home), "--json")
+    before = everloop(
+        "who-served", "--at", (expected[0][0] - timedelta(days=1)).isoformat(), "--home", str(home), "--json"
+    )
     assert (before.code, before.json["release"]) == (1, "")
     assert everloop("rollback", "--home", str(home)).code == 1  # nothing further back
 

@@ -48,7 +48,9 @@ def test_a_second_run_is_answered_from_the_cache_and_says_so(finished, home: Pat
 
 
 def test_another_setting_is_not_answered_from_the_cache(finished, home: Path, everloop) -> None:
-    again = everloop("run", *finished.sources, "--home", str(home), *SMALL, "--set", "train.models.ease.l2=37", "--json")
+    again = everloop(
+        "run", *finished.sources, "--home", str(home), *SMALL, "--set", "train.models.ease.l2=37", "--json"
+    )
     assert again.code in (0, 1), again.err
     assert "train" not in again.json["cached"]
 
@@ -60,7 +62,9 @@ def test_reproducing_a_release_gives_its_digest(finished, everloop) -> None:
 
 
 def test_the_same_data_settings_and_seed_give_the_same_digest_elsewhere(finished, tmp_path: Path, everloop) -> None:
-    done = everloop("run", *finished.sources, "--home", str(tmp_path / "other"), *SMALL, "--json", env={"OMP_NUM_THREADS": "1"})
+    done = everloop(
+        "run", *finished.sources, "--home", str(tmp_path / "other"), *SMALL, "--json", env={"OMP_NUM_THREADS": "1"}
+    )
     assert done.code == 0, done.err
     assert done.json["release"] == finished.answer["release"]
 
@@ -108,8 +112,9 @@ os.setpgrp()
 def listener(message):
     if message["event"] == "started" and message["step"].split()[0] == {step!r}:
         threading.Timer({0.05 + 0.13 * (seed % 3)}, lambda: os.killpg(0, signal.SIGKILL)).start()
-settings = load_settings(None, ["train.candidates=[popularity, item_knn, ease]", "evaluate.bootstrap=200", "train.seed={seed}", "gate.alpha=0.01"])
-run_local(Home({str(home)!r}), {({kind: [path] for kind, path in finished.data.items()})!r}, settings, listener)
+small = ["train.candidates=[popularity, item_knn, ease]", "evaluate.bootstrap=200"]
+settings = load_settings(None, [*small, "train.seed={seed}", "gate.alpha=0.01"])
+run_local(Home({str(home)!r}), { ({kind: [path] for kind, path in finished.data.items()})!r}, settings, listener)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == -9, (step, done.returncode, done.stderr[-2000:])
@@ -139,7 +144,14 @@ def test_two_runs_at_once_on_one_home_wait_for_each_other(finished, home: Path) 
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments: list[str], words: str, tmp_path: Path, everloop) -> None:
     (tmp_path / "empty.csv").touch()
     arguments = [str(tmp_path / "empty.csv") if part == "EMPTY" else part for part in arguments]
-    done = everloop("run", *arguments, "--home", str(tmp_path / "home"), cwd=tmp_path, env={"PYTHONPATH": str(Path(__file__).parents[2])})
+    done = everloop(
+        "run",
+        *arguments,
+        "--home",
+        str(tmp_path / "home"),
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
     assert done.code == 2, (done.code, done.err)
     assert words in done.err
     assert "Traceback" not in done.out + done.err

@@ -15,7 +15,9 @@ def events(seed: int, n: int = 200) -> pl.DataFrame:
         {
             "user_id": [f"u{i}" for i in random.integers(0, 12, n)],
             "item_id": [f"i{i}" for i in random.integers(0, 9, n)],
-            "timestamp": pl.Series(random.integers(0, 50, n) * 1_000_000, dtype=pl.Int64).cast(pl.Datetime("us", "UTC")),
+            "timestamp": pl.Series(random.integers(0, 50, n) * 1_000_000, dtype=pl.Int64).cast(
+                pl.Datetime("us", "UTC")
+            ),
             "event": ["view" if i else "booking" for i in random.integers(0, 2, n)],
         }
     )
@@ -46,7 +48,10 @@ def test_of_repeated_items_the_newest_counts(lists: list[list[int]]) -> None:
 
 def test_events_in_any_order_give_the_same_arrays() -> None:
     frame = events(1)
-    one, other = Interactions.from_frame(frame), Interactions.from_frame(frame.sample(fraction=1.0, shuffle=True, seed=3))
+    one, other = (
+        Interactions.from_frame(frame),
+        Interactions.from_frame(frame.sample(fraction=1.0, shuffle=True, seed=3)),
+    )
     assert one.users.tolist() == other.users.tolist()
     assert one.items.tolist() == other.items.tolist()
     assert np.array_equal(one.histories.indices, other.histories.indices)
@@ -61,7 +66,9 @@ def test_a_kind_of_weight_zero_is_left_out() -> None:
 
 
 def test_attributes_follow_the_vocabulary_and_gaps_are_null() -> None:
-    attributes = pl.DataFrame({"item_id": ["c", "a", "a"], "title": ["C", "old", "A"], "genres": [["x"], ["y"], ["y", "z"]]})
+    attributes = pl.DataFrame(
+        {"item_id": ["c", "a", "a"], "title": ["C", "old", "A"], "genres": [["x"], ["y"], ["y", "z"]]}
+    )
     catalogue = Catalogue.align(ITEMS, attributes)
     assert catalogue.titles() == ["A", "b", "C", "d"]
     assert catalogue.labels() == [["y", "z"], [], ["x"], []]

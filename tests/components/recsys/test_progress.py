@@ -20,7 +20,12 @@ def test_a_failure_becomes_a_sentence_and_an_exit_code(capsys) -> None:
     with pytest.raises(SystemExit) as caught, progress.reporting("gate"):
         raise Refused("no")
     assert caught.value.code == 1
-    assert progress.read(capsys.readouterr().out.splitlines()[-1]) == {"step": "gate", "event": "failed", "text": "no", "code": 1}
+    assert progress.read(capsys.readouterr().out.splitlines()[-1]) == {
+        "step": "gate",
+        "event": "failed",
+        "text": "no",
+        "code": 1,
+    }
 
 
 @pytest.mark.parametrize("line", ["", "everloop", "everloop {broken", "everloop [1]", "hello everloop"])

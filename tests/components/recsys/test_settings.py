@@ -29,7 +29,9 @@ def test_an_unknown_setting_names_the_nearest_known_one(override: str, hint: str
     assert hint in str(caught.value)
 
 
-@pytest.mark.parametrize("override", ["train.seed=x", "evaluate.k=0", "evaluate.k=1001", "gate.alpha=0.7", "quality.missing.threshold=lots"])
+@pytest.mark.parametrize(
+    "override", ["train.seed=x", "evaluate.k=0", "evaluate.k=1001", "gate.alpha=0.7", "quality.missing.threshold=lots"]
+)
 def test_a_value_that_cannot_be_is_refused_with_the_settings_name(override: str) -> None:
     with pytest.raises(InputError, match=override.split("=")[0].replace(".", r"\.")):
         load_settings(None, [override])
