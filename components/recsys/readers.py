@@ -172,7 +172,9 @@ def _delimited(file: File, data: bytes | None, kind: Kind, settings: Source, for
             except PolarsError:
                 frame, broken = style.salvage(source)
     if any(theirs not in frame.columns for theirs in mapping.names.values()):
-        raise InputError(f"{file.label}: its first line is no header that can be read: {style.header}"[:300])
+        raise InputError(
+            f"{file.label}: its first line is no header that can be read: {', '.join(style.header)[:100]!r}"
+        )
     if frame.height and broken:
         messages.append(f"{file.label}: {len(broken):,} lines are no rows (first: line {broken[0].row})")
     frame = frame.select(pl.col(theirs).alias(ours) for ours, theirs in _wanted(mapping, kind).items())

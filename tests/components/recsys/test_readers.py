@@ -3,20 +3,25 @@
 import gzip
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from deltalake import write_deltalake
 
+from components.recsys.attributes import clean_attributes
+from components.recsys.cleaning import clean_events
 from components.recsys.errors import InputError
 from components.recsys.readers import Table, read
-from components.recsys.settings import EventSource, Source
+from components.recsys.settings import DataSettings, EventSource, Source
 from components.recsys.sources import File, local_files
 
 ROWS = pl.DataFrame(
     {"user_id": ["007", "8"], "item_id": ["ä", "b"], "timestamp": ["1704067200", "1704067201"], "value": ["4.5", None]}
 )
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
 HEADER = b"user_id,item_id,timestamp\n"
 
 
@@ -125,6 +130,25 @@ def test_a_file_without_header_line_gets_its_names_from_settings(tmp_path: Path)
     assert table.frame["user_id"].to_list() == ["196", "186"]
 
 
+def test_movielens_files_without_header_and_with_long_separators_are_read(tmp_path: Path) -> None:
+    settings = EventSource(header=("user_id", "item_id", "value", "timestamp"))
+    table = load(tmp_path, "ratings.dat", b"1::1193::5::978300760\n1::661::3::978302109\n", settings)
+    assert table.frame.select("user_id", "item_id").rows() == [("1", "1193"), ("1", "661")]
+
+
+def test_blank_lines_before_the_header_are_passed_over(tmp_path: Path) -> None:
+    assert load(tmp_path, "a.csv", b"\r\n\n" + HEADER + b"1,2,1704067200\n").frame.height == 1
+
+
+def test_lists_in_json_with_broken_lines_stay_lists(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(
+        b'{"item_id": 1, "genres": ["sea", "city"]}\nnope\n{"item_id": 2, "genres": null}\n'
+    )
+    table = read(File(str(tmp_path / "a.jsonl"), "a.jsonl"), "items", Source())
+    items = clean_attributes([table], "items", DataSettings()).frame
+    assert items.rows() == [("1", ["sea", "city"]), ("2", None)]
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
@@ -148,8 +172,8 @@ def test_a_file_without_header_line_gets_its_names_from_settings(tmp_path: Path)
         (b"PK\x03\x04abc", "a zip archive or an Excel workbook"),
         ("user_id,item_id".encode("utf-16"), "UTF-16; save it as UTF-8"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "is binary, not text"),
-        (gzip.compress(HEADER * 1000)[:40], "cut short or damaged"),
-        (gzip.compress(b""), "a.csv is empty"),
+        (gzip.compress(HEADER * 1000, mtime=0)[:40], "cut short or damaged"),
+        (gzip.compress(b"", mtime=0), "a.csv is empty"),
         (b"PAR1" + b"x" * 100, "no Parquet file, or is cut short or damaged"),
     ],
 )
@@ -160,6 +184,39 @@ def test_a_file_that_cannot_be_used_is_told_in_one_sentence(tmp_path: Path, data
 @pytest.mark.parametrize("cut", [4, 100, -1, -4, -100])
 def test_a_truncated_parquet_file_is_told_in_one_sentence(tmp_path: Path, cut: int) -> None:
     assert "cut short or damaged" in refused(tmp_path, "a.parquet", parquet(ROWS)[:cut])
+
+
+PIECES = (
+    b"\x00",
+    b"\xff",
+    b'"',
+    b",",
+    b"\n",
+    b"\r\n",
+    b"\t",
+    b"{",
+    b"[",
+    b"null",
+    b"1e999",
+    b'{"a":' * 2000,
+    b"9" * 30,
+    b"",
+)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.csv.gz", "a.parquet"])
+def test_no_change_to_a_file_gives_a_traceback(tmp_path: Path, name: str) -> None:
+    rng, whole, refusals = np.random.default_rng(7), WRITERS[name](pl.concat([ROWS] * 20)), 0
+    for _ in range(120):
+        data = bytearray(whole)
+        for _ in range(rng.integers(1, 5)):
+            place = int(rng.integers(0, len(data) + 1)) if rng.random() < 0.6 else int(rng.integers(0, 40))
+            data[place : place + int(rng.choice([0, 1, 30]))] = PIECES[rng.integers(0, len(PIECES))]
+        try:
+            clean_events([load(tmp_path, name, bytes(data))], DataSettings(), NOW)
+        except InputError:
+            refusals += 1
+    assert 0 < refusals <= 120
 
 
 def test_flipped_bytes_in_parquet_are_never_a_traceback(tmp_path: Path) -> None:
