@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from components.recsys.errors import EverloopError
+from components.recsys.errors import EverloopError, Refused
 from components.recsys.home import Home
 from components.recsys.ledger import MOVES, Ledger
 from components.recsys.release import SHORT, Release, load, releases_of
@@ -24,7 +24,7 @@ from serving.asks import Ask
 from serving.history import History
 from serving.logs import log
 from serving.measures import Measures
-from serving.predictor import Predictor
+from serving.predictor import Predictor, Prepared
 
 MOST_PATIENCE = 60.0  # seconds between tries of a release that could not be loaded
 
@@ -142,7 +142,11 @@ def events_of(home: Home, data: dict[str, Any], versions: dict[str, Any]) -> pl.
 def warm(predictor: Predictor) -> Predictor:
     """Answer once with and without a history: no client pays for first calls; a model that cannot is refused."""
     if len(predictor.ids):
-        one = np.zeros(1, np.int32), np.ones(1, np.float32)
-        predictor.recommend(Ask(), *one, [], None)
-        predictor.popular(Ask(), *one[:1], [], None)
+        past = np.zeros(1, np.int32), np.ones(1, np.float32)
+        for some in ([past], [past, past]):  # alone and in a batch
+            for scores in predictor.scores(some):
+                if scores is None:
+                    raise Refused(f"release {predictor.short}: the model cannot score its own first item")
+                predictor.recommend(Prepared(Ask(), past), scores)
+        predictor.popular(Prepared(Ask(), past))
     return predictor

@@ -1,7 +1,7 @@
 """A release made ready to answer: one list for one ask and one history.
 
 >>> predictor = Predictor(release)
->>> predictor.answer(Ask(user="42", k=10), predictor.past([("242", "interaction")]))
+>>> predictor.answers([predictor.prepare(Ask(user="42", k=10), predictor.past([("242", "interaction")]))])[0]
 {'request_id': '5f0c...', 'release': '9f2c...', 'variant': 'champion', 'items': [{'id': '302', 'score': 0.31, ...}]}
 
 The policy is deterministic, so every propensity is 1.0: the item was certain to be shown.
@@ -9,13 +9,15 @@ The policy is deterministic, so every propensity is 1.0: the item was certain to
 
 import itertools
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from components.recsys.fallback import Fallback
-from components.recsys.frames import Floats, Ints
+from components.recsys.frames import Floats, Histories, Ints
 from components.recsys.release import SHORT, Release
 from serving.asks import Ask
 from serving.attributes import Attributes, Mask
@@ -25,6 +27,18 @@ Past = tuple[Ints, Floats]  # a history in the vocabulary of one release: positi
 NOTHING: Past = (np.zeros(0, np.int32), np.zeros(0, np.float32))
 POPULAR = "popular now"
 DETERMINISTIC = 1.0
+FAILURES = (ArithmeticError, ValueError, IndexError, MemoryError)  # of a model, on a history that it cannot take
+
+
+@dataclass(slots=True)
+class Prepared:
+    """An ask in the terms of one release. excluded: positions. mask: (n_items,), None where nothing is filtered."""
+
+    ask: Ask
+    past: Past
+    cause: str = ""
+    excluded: Sequence[int] = ()
+    mask: Mask | None = None
 
 
 class Predictor:
@@ -60,19 +74,39 @@ class Predictor:
         pairs = [pair for pair in pairs if pair[1] > 0]
         return np.array([index for index, _ in pairs], np.int32), np.array([weight for _, weight in pairs], np.float32)
 
-    def answer(self, ask: Ask, past: Past, cause: str = "") -> Json:
-        """One prediction. cause: why `past` is empty, if it is. Raises InputError for an unknown attribute."""
+    def prepare(self, ask: Ask, past: Past, cause: str = "") -> Prepared:
+        """An ask in this release's terms. cause: why `past` is empty, if it is. Raises InputError for an unknown attribute."""
         mask = self.attributes.mask(ask.where) if ask.where else None
         excluded = [self.positions[item] for item in ask.exclude if item in self.positions] if ask.exclude else []
-        indices, weights = past
-        items: list[Json] | None = None
-        if len(indices):
-            try:
-                items = self.recommend(ask, indices, weights, excluded, mask)
-            except (ArithmeticError, ValueError, IndexError, MemoryError):
-                cause = "model"  # a list is owed whatever the model does; the count tells
+        return Prepared(ask, past, cause, excluded, mask)
+
+    def answers(self, asks: Sequence[Prepared]) -> list[Json]:
+        """A prediction for each."""
+        rows = iter(self.scores([one.past for one in asks if len(one.past[0])]))
+        return [self.answer(one, next(rows) if len(one.past[0]) else None) for one in asks]
+
+    def scores(self, pasts: Sequence[Past]) -> list[Floats | None]:
+        """(n_items,) of each; None where the model fails on it."""
+        if len(pasts) > 1:
+            indptr = np.cumsum([0, *(len(indices) for indices, _ in pasts)], dtype=np.int64)
+            indices, weights = (np.concatenate(part) for part in zip(*pasts, strict=True))
+            with suppress(*FAILURES):
+                return list(self.model.score(Histories(indptr, indices, weights, len(self.ids))))
+        return [self.score_one(past) for past in pasts]
+
+    def score_one(self, past: Past) -> Floats | None:
+        try:
+            return self.model.score_one(*past)
+        except FAILURES:
+            return None
+
+    def answer(self, one: Prepared, scores: Floats | None) -> Json:
+        """One prediction. scores: of the model, to be overwritten; None where it has none."""
+        ask, cause = one.ask, one.cause
+        items = None if scores is None else self.recommended(one, scores)
         if items is None:
-            items = self.popular(ask, indices, excluded, mask)
+            items = self.popular(one)
+            cause = cause or "model"  # a list is owed whatever the model does; the count tells
         answer: Json = {
             "request_id": f"{self.prefix}{next(self.numbers):08x}",
             "release": self.digest,
@@ -86,16 +120,22 @@ class Predictor:
             answer["note"] = f"{len(items)} of {ask.k}: {left} no more"
         return answer
 
-    def recommend(self, ask: Ask, indices: Ints, weights: Floats, excluded: list[int], mask: Mask | None) -> list[Json]:
+    def recommended(self, one: Prepared, scores: Floats) -> list[Json] | None:
+        try:
+            return self.recommend(one, scores)
+        except FAILURES:
+            return None
+
+    def recommend(self, one: Prepared, scores: Floats) -> list[Json]:
         """The model's best, each with the item of the history that speaks most for it."""
-        scores = self.model.score_one(indices, weights)
-        if mask is not None:
-            scores[~mask] = -np.inf
-        if ask.drop_seen:
+        indices = one.past[0]
+        if one.mask is not None:
+            scores[~one.mask] = -np.inf
+        if one.ask.drop_seen:
             scores[indices] = -np.inf
-        if excluded:
-            scores[excluded] = -np.inf
-        found = best(scores, ask.k)
+        if one.excluded:
+            scores[one.excluded] = -np.inf
+        found = best(scores, one.ask.k)
         sources = self.model.explain(indices, found).tolist()
         seen, ids, because = indices.tolist(), self.ids, self.because
         return [
@@ -108,10 +148,11 @@ class Predictor:
             for index, score, source in zip(found.tolist(), scores[found], sources, strict=True)
         ]
 
-    def popular(self, ask: Ask, indices: Ints, excluded: list[int], mask: Mask | None) -> list[Json]:
+    def popular(self, one: Prepared) -> list[Json]:
         """What is popular, first of all in the genres of the context. Scores keep the order of the list."""
-        out = np.array([*(indices.tolist() if ask.drop_seen else ()), *excluded], np.int32)
-        found = self.fallback.rank(min(ask.k, len(self.ids)), ask.genres, out, mask)
+        ask = one.ask
+        out = np.array([*(one.past[0].tolist() if ask.drop_seen else ()), *one.excluded], np.int32)
+        found = self.fallback.rank(min(ask.k, len(self.ids)), ask.genres, out, one.mask)
         liked = {genre.casefold() for genre in ask.genres}
         genres = [
             next((g for g in self.fallback.labels[index] if g.casefold() in liked), "") if liked else ""

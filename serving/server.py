@@ -119,6 +119,7 @@ def prepared(
         quieten_uvicorn()
         config = uvicorn.Config(
             App(service),
+            interface="asgi3",
             loop="uvloop",
             http=guarded(serving, measures),
             ws="none",

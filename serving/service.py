@@ -1,10 +1,9 @@
 """What the server does for a request once it is read: lists, feedback, readiness; no HTTP in here.
 
->>> service.predict([Ask(user="42")])
+>>> await service.predict([Ask(user="42")])
 [{'request_id': '5f0c...', 'release': '9f2c...', 'variant': 'champion', 'items': [...]}]
 """
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,14 +16,14 @@ from components.recsys.errors import EverloopError, StoreError
 from components.recsys.release import SHORT
 from components.recsys.settings import ServingSettings
 from serving.asks import Ask
+from serving.batches import Batches
 from serving.feedback import Writer
 from serving.history import Feedback, History
 from serving.logs import log
 from serving.measures import Measures
-from serving.predictor import NOTHING, Past, Predictor
+from serving.predictor import NOTHING, Past, Predictor, Prepared
 
 Json = dict[str, Any]
-PAUSE_AFTER = 8  # lists answered before other requests get their turn
 QUIET_SECONDS = 10.0  # between two log lines on a history that keeps failing
 
 
@@ -45,6 +44,7 @@ class Service:
     def __init__(self, settings: ServingSettings, history: History, measures: Measures) -> None:
         self.settings, self.history, self.measures = settings, history, measures
         self.writer = Writer(history)
+        self.batches = Batches()
         self.leading: Leading | None = None
         self.draining = False
         self.complained = -QUIET_SECONDS
@@ -81,11 +81,12 @@ class Service:
     async def predict(self, asks: Sequence[Ask]) -> list[Json]:
         """A list for each ask, all from one release. Raises InputError, NotReady."""
         leading = self._leading()
-        answers = []
-        for count, ask in enumerate(asks, start=1):
-            answers.append(self._answer(leading, ask))
-            if count % PAUSE_AFTER == 0:
-                await asyncio.sleep(0)
+        answers = await self.batches.answer(leading.predictor, [self._prepare(leading, ask) for ask in asks])
+        for answer in answers:
+            if "fallback" in answer:
+                self.measures.fallbacks.labels(reason=answer["fallback"]).inc()
+            if "note" in answer:
+                self.measures.short_lists.inc()
         leading.lists.inc(len(answers))
         return answers
 
@@ -116,21 +117,15 @@ class Service:
             raise NotReady("no release serves yet: the first one is promoted by `everloop run`")
         return self.leading
 
-    def _answer(self, leading: Leading, ask: Ask) -> Json:
-        predictor = leading.predictor
+    def _prepare(self, leading: Leading, ask: Ask) -> Prepared:
         if ask.history is not None:
-            past = predictor.past((item, "") for item in ask.history)
+            past = leading.predictor.past((item, "") for item in ask.history)
             cause = "" if len(past[0]) else "unknown_items" if ask.history else "no_history"
         elif ask.user:
             past, cause = self._recall(leading, ask.user)
         else:
             past, cause = NOTHING, "no_history"
-        answer = predictor.answer(ask, past, cause)
-        if "fallback" in answer:
-            self.measures.fallbacks.labels(reason=answer["fallback"]).inc()
-        if "note" in answer:
-            self.measures.short_lists.inc()
-        return answer
+        return leading.predictor.prepare(ask, past, cause)
 
     def _recall(self, leading: Leading, user: str) -> tuple[Past, str]:
         """The user's history in the release's vocabulary, and why it is empty if it is."""
