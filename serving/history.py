@@ -38,6 +38,15 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) W
 KEEP = """
 INSERT OR IGNORE INTO feedback VALUES (:event_id, :user_id, :item_id, :timestamp, :event, :value, :request_id)
 """
+FEEDBACK: dict[str, pl.DataType | type[pl.DataType]] = {
+    "user_id": pl.String,
+    "item_id": pl.String,
+    "timestamp": pl.Datetime("us", "UTC"),
+    "event": pl.String,
+    "value": pl.Float64,
+    "event_id": pl.String,
+    "request_id": pl.String,
+}
 OWN = """
 SELECT DISTINCT timestamp, item_id, event FROM feedback WHERE user_id = ?
 ORDER BY timestamp DESC, item_id DESC, event DESC LIMIT ?
@@ -75,6 +84,9 @@ class History(Protocol):
 
     def seeded(self) -> int:
         """The version of the event table that was taken over last; -1 for none."""
+
+    def feedback(self) -> pl.DataFrame:
+        """Every event that came here, whole, in the columns of the event table: what the next run ingests."""
 
     def close(self) -> None:
         """Give the store back."""
@@ -152,6 +164,12 @@ class SQLiteHistory:
         with told(self.url), self.lock:
             row = self.writer.execute("SELECT value FROM meta WHERE key = 'seeded'").fetchone()
         return int(row[0]) if row else -1
+
+    def feedback(self) -> pl.DataFrame:
+        with told(self.url), self.lock:
+            rows = self.writer.execute(f"SELECT {', '.join(FEEDBACK)} FROM feedback ORDER BY rowid").fetchall()
+        frame = pl.DataFrame(rows, schema=FEEDBACK, orient="row")
+        return frame.with_columns(pl.col("request_id").replace("", None))
 
     def close(self) -> None:
         with self.lock, suppress(sqlite3.Error):

@@ -1,5 +1,4 @@
 import signal
-import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -141,16 +140,15 @@ def test_a_store_that_is_closed_under_us_is_a_store_error(tmp_path):
         history.append([event("x")])
 
 
-def test_the_feedback_log_keeps_every_event_whole(tmp_path):
-    history = SQLiteHistory(tmp_path / "history.sqlite", limit=1)
+def test_the_feedback_log_keeps_every_event_whole_in_the_columns_of_the_event_table(history):
     history.append([Feedback("a", "x", 1, "book", 2.5, "r1", "e1"), Feedback("a", "y", 2, "click", None, "", "e2")])
-    history.close()
-    with sqlite3.connect(tmp_path / "history.sqlite") as database:
-        rows = database.execute(
-            "SELECT event_id, user_id, item_id, timestamp, event, value, request_id FROM feedback"
-        ).fetchall()
-    database.close()
-    assert rows == [("e1", "a", "x", 1, "book", 2.5, "r1"), ("e2", "a", "y", 2, "click", None, "")]
+    history.append([event(f"{n}", n) for n in range(3, 20)])
+    frame = history.feedback()
+    assert frame.columns == ["user_id", "item_id", "timestamp", "event", "value", "event_id", "request_id"]
+    assert frame.height == 19
+    first = datetime(1970, 1, 1, tzinfo=UTC)
+    assert frame.row(0) == ("a", "x", first.replace(microsecond=1), "book", 2.5, "e1", "r1")
+    assert frame.row(1) == ("a", "y", first.replace(microsecond=2), "click", None, "e2", None)
 
 
 MOMENTS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.integers(0, 6)), max_size=12)
