@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from components.recsys.errors import InputError
 from components.recsys.frames import Catalogue, Histories, Interactions
 from components.recsys.models.base import Training
-from components.recsys.models.ease import EASE, _inverse
+from components.recsys.models.ease import EASE, _by_items, _by_users, _inverse
 
 PUBLISHED = {"frequency_power": 0, "activity_power": 0, "debias": 0, "half_life": None}
 
@@ -73,3 +74,11 @@ def test_a_long_history_is_summed_in_pieces_to_the_same(rows):
 def test_a_matrix_that_cannot_be_inverted_is_said():
     with pytest.raises(InputError, match=r"raise train\.models\.ease\.l2"):
         _inverse(np.array([[1.0, 2.0], [2.0, 1.0]]))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_users_side_gives_the_same_model_as_the_items_side(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x = sp.csr_array((random.random((60, 90)) < 0.2).astype(float))
+    user_weight, penalty, scale = random.random(60) + 0.1, random.random(90) * 50 + 5, random.random(90) + 0.5
+    assert np.allclose(_by_users(x, user_weight, penalty, scale), _by_items(x, user_weight, penalty, scale), atol=1e-6)
