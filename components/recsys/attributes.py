@@ -10,11 +10,11 @@ from typing import Literal
 
 import polars as pl
 
-from components.recsys.cleaning import BAD_SCHEMA, Fault, divided
-from components.recsys.ids import clean_ids
-from components.recsys.readers import Table
+from components.recsys.intake.cleaning import BAD_SCHEMA, Fault, divided
+from components.recsys.intake.ids import clean_ids
+from components.recsys.intake.readers import Table
+from components.recsys.intake.text import normalised, without
 from components.recsys.settings import DataSettings, Source
-from components.recsys.text import normalised, without
 
 WHOLE = r"^-?(0|[1-9]\d{0,17})$"  # no leading zero: 02134 is a postal code, not a number
 NUMBER = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$"

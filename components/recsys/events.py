@@ -18,18 +18,18 @@ from typing import Any, Literal, cast
 
 import polars as pl
 
-from components.recsys import batches, tables
 from components.recsys.attributes import Attributes, clean_attributes, latest
-from components.recsys.cleaning import BAD_SCHEMA, CHANGES, EVENT_SCHEMA, Cleaned, clean_events
-from components.recsys.columns import Kind
 from components.recsys.errors import InputError
 from components.recsys.home import Home
-from components.recsys.ids import clean_ids
-from components.recsys.readers import read as read_file
-from components.recsys.readers import row_as_json
+from components.recsys.intake import batches, tables
+from components.recsys.intake.cleaning import BAD_SCHEMA, CHANGES, EVENT_SCHEMA, Cleaned, clean_events
+from components.recsys.intake.columns import Kind
+from components.recsys.intake.ids import clean_ids
+from components.recsys.intake.readers import read as read_file
+from components.recsys.intake.readers import row_as_json
+from components.recsys.intake.sources import File, combined, fingerprint, local_files
 from components.recsys.release import canonical
 from components.recsys.settings import DataSettings
-from components.recsys.sources import File, combined, fingerprint, local_files
 
 __all__ = [
     "EVENT_SCHEMA",

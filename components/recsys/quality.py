@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from components.recsys import batches, events
-from components.recsys.checks import CHECKS
-from components.recsys.findings import Finding, Subject
+from components.recsys import events
+from components.recsys.checking.checks import CHECKS
+from components.recsys.checking.findings import Finding, Subject
+from components.recsys.checking.summary import summarise
 from components.recsys.home import Home
+from components.recsys.intake import batches
 from components.recsys.settings import Check, QualitySettings, Severity
-from components.recsys.summary import summarise
 
 MOST_EXAMPLES = 3
 

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.recsys import batches, tables
 from components.recsys.errors import InputError, Refused, StoreError
 from components.recsys.events import (
     Ingested,
@@ -32,6 +31,7 @@ from components.recsys.events import (
     withdraw,
 )
 from components.recsys.home import Home
+from components.recsys.intake import batches, tables
 from components.recsys.settings import DataSettings
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from components.recsys.checking.leakage import leaking_attribute
 from components.recsys.events import ingest, withdraw
 from components.recsys.home import Home
-from components.recsys.leakage import leaking_attribute
 from components.recsys.quality import Quality, examine, quality_markdown
 from components.recsys.settings import DataSettings, QualitySettings
 

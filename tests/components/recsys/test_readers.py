@@ -12,11 +12,11 @@ import pytest
 from deltalake import write_deltalake
 
 from components.recsys.attributes import clean_attributes
-from components.recsys.cleaning import clean_events
 from components.recsys.errors import InputError
-from components.recsys.readers import Table, read
+from components.recsys.intake.cleaning import clean_events
+from components.recsys.intake.readers import Table, read
+from components.recsys.intake.sources import File, local_files
 from components.recsys.settings import DataSettings, EventSource, Source
-from components.recsys.sources import File, local_files
 
 ROWS = pl.DataFrame(
     {"user_id": ["007", "8"], "item_id": ["ä", "b"], "timestamp": ["1704067200", "1704067201"], "value": ["4.5", None]}

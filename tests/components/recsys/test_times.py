@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.recsys.errors import InputError
-from components.recsys.times import PER_SECOND, in_order, parse_times
+from components.recsys.intake.times import PER_SECOND, in_order, parse_times
 
 WHEN = datetime(2024, 2, 29, 10, 15, 30, 123456, UTC)
 SECONDS = int(WHEN.timestamp())

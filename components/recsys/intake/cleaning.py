@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from components.recsys.ids import clean_ids
-from components.recsys.ranges import out_of_range, swapped
-from components.recsys.readers import Table, row_as_json
+from components.recsys.intake.ids import clean_ids
+from components.recsys.intake.ranges import out_of_range, swapped
+from components.recsys.intake.readers import Table, row_as_json
+from components.recsys.intake.text import hashed, normalised, without
+from components.recsys.intake.times import in_order, parse_times
 from components.recsys.settings import DataSettings
-from components.recsys.text import hashed, normalised, without
-from components.recsys.times import in_order, parse_times
 
 EVENT_SCHEMA: dict[str, pl.DataType] = {
     "user_id": pl.String(),

@@ -18,8 +18,8 @@ import polars as pl
 
 from components.recsys.errors import Refused, StoreError, is_panic
 from components.recsys.home import Home
+from components.recsys.intake.text import content_hash
 from components.recsys.store import told_as_store_error
-from components.recsys.text import content_hash
 
 KEYS = {"events": "event_id", "items": "item_id", "users": "user_id"}
 TRIES = 50  # lost races in a row before we call it a fault

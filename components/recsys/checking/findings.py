@@ -9,7 +9,7 @@ from functools import cached_property
 
 import polars as pl
 
-from components.recsys.batches import Facts
+from components.recsys.intake.batches import Facts
 
 LEAST_JUDGED = 100  # events of a batch from which its own shape is judged; smaller ones are judged with the whole table
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from components.recsys.errors import InputError
-from components.recsys.readers import Table
+from components.recsys.intake.readers import Table
+from components.recsys.intake.text import BROKEN, normalised, without
 from components.recsys.settings import DataSettings
-from components.recsys.text import BROKEN, normalised, without
 
 EXACT = 2.0**53  # above it, neighbouring whole numbers are one float
 

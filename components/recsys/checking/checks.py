@@ -9,11 +9,11 @@ put into quarantine read the batch's facts; the others read the events.
 
 import polars as pl
 
-from components.recsys.batches import EXAMPLES
-from components.recsys.comparisons import gaps, new_items, schema_drift, value_shift, volume
-from components.recsys.findings import CheckFunction, Finding, Subject, part_of
-from components.recsys.leakage import leaking_attribute
-from components.recsys.text import BROKEN
+from components.recsys.checking.comparisons import gaps, new_items, schema_drift, value_shift, volume
+from components.recsys.checking.findings import CheckFunction, Finding, Subject, part_of
+from components.recsys.checking.leakage import leaking_attribute
+from components.recsys.intake.batches import EXAMPLES
+from components.recsys.intake.text import BROKEN
 
 TIMES_CHANCE = 5  # how often the expected coincidences must be exceeded
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from components.recsys.batches import Facts
+from components.recsys.intake.batches import Facts
 
 MOST_BUCKETS = 60
 MOST_POINTS = 1000  # of the popularity curve

@@ -18,11 +18,11 @@ from typing import Any
 import polars as pl
 from polars.exceptions import NoDataError, PolarsError
 
-from components.recsys import textfiles
-from components.recsys.columns import EVENT_COLUMNS, Kind, Mapping, map_columns
 from components.recsys.errors import InputError, is_panic
+from components.recsys.intake import textfiles
+from components.recsys.intake.columns import EVENT_COLUMNS, Kind, Mapping, map_columns
+from components.recsys.intake.sources import File
 from components.recsys.settings import Source
-from components.recsys.sources import File
 from components.recsys.store import storage_options
 
 HEAD = 1 << 16

@@ -12,9 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from components.recsys.cleaning import Cleaned
 from components.recsys.errors import NotFound
 from components.recsys.home import Home
+from components.recsys.intake.cleaning import Cleaned
 from components.recsys.release import canonical
 
 Facts = dict[str, Any]

@@ -8,8 +8,8 @@ Without a batch before there is nothing to compare, and nothing is found.
 
 import polars as pl
 
-from components.recsys.batches import EXAMPLES, SHORT
-from components.recsys.findings import LEAST_JUDGED, Finding, Subject, part_of
+from components.recsys.checking.findings import LEAST_JUDGED, Finding, Subject, part_of
+from components.recsys.intake.batches import EXAMPLES, SHORT
 
 USERS_A_DAY = 10  # from which a day without events is no chance
 

@@ -1,0 +1,1 @@
+"""The checks of the data gate, and the summary of the data that the report shows."""
