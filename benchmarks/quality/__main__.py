@@ -42,7 +42,7 @@ def main(models: tuple[str, ...]) -> None:
     lines = [
         "# Quality of the models on MovieLens 100K",
         "",
-        f"Everloop {VERSION}, seed {settings.train.seed}, default settings; what a model learns (recency, weights) it learns on 20 % of "
+        f"Everloop {VERSION}, seed {settings.train.seed}, default settings; what a model learns it learns on 20 % of the "
         "training part. 95 % intervals by bootstrap over users. Made by `make bench-quality`.",
         "",
     ]

@@ -183,7 +183,8 @@ def newest(history: Ints, weights: Floats, half_life: float | None) -> tuple[Int
 
 def strongest(contributions: Floats, half_life: float | None) -> Ints:
     """For each column of (history, items) the row that contributes most, recent ones weighing more, or -1."""
-    contributions = contributions * recency(len(contributions), half_life)[:, None]
-    best: Ints = contributions.argmax(axis=0).astype(np.int32)
-    best[contributions.max(axis=0) <= 0] = NOTHING
+    says = np.ascontiguousarray(contributions.T)  # argmax along memory is several times as fast
+    says *= recency(len(contributions), half_life)
+    best: Ints = says.argmax(axis=1).astype(np.int32)
+    best[says[np.arange(len(best)), best] <= 0] = NOTHING
     return best

@@ -108,6 +108,8 @@ class EASE(Model):
         self._place_items()
 
     def _explain(self, history: Ints, items: Ints) -> Ints:
+        if self.all_taken:
+            return strongest(self.b[history[:, None], items], self.config.half_life)
         rows, columns = self.place[history], self.place[items]
         says = np.zeros((len(history), len(items)), np.float32)
         says[np.ix_(rows >= 0, columns >= 0)] = self.b[np.ix_(rows[rows >= 0], columns[columns >= 0])]

@@ -251,7 +251,7 @@ CHILD = textwrap.dedent(
     import os, random, signal, sys
     from datetime import UTC, datetime
     import deltalake
-    from components.recsys import batches, tables
+    from components.recsys.intake import batches, tables
     from components.recsys.events import ingest, withdraw
     from components.recsys.home import Home
     from components.recsys.settings import DataSettings
