@@ -70,9 +70,19 @@ class Server(uvicorn.Server):
         self.sweeper.cancel()
 
 
-def main(home: str, settings: Settings, model_dir: str | None = None, told: Told = print) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code. Raises InputError, NotFound or Refused at the start."""
+def main(
+    home: str,
+    settings: Settings,
+    model_dir: str | None = None,
+    told: Told = print,
+    ready: Told = lambda url: None,
+) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code. Raises InputError, NotFound or Refused at the start.
+
+    ready: called once with the server's URL, when connections are taken.
+    """
     with prepared(home, settings, model_dir, told) as (server, listener, url):
+        ready(url)
         told(f"answering at {url}/v1/models/{settings.serving.name}:predict")
         # BLAS threads would only fight: requests already keep the core busy.
         with threadpool_limits(1):

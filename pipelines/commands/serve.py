@@ -1,12 +1,13 @@
 """`everloop serve`."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 from components.recsys.home import DEFAULT
 from components.recsys.settings import load_settings
-from pipelines.console import HomeOption, SetOption, SettingsOption, say
+from pipelines.console import HomeOption, JsonOption, SetOption, SettingsOption, answer, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,10 +26,17 @@ def serve(
     home: HomeOption = DEFAULT,
     settings: SettingsOption = None,
     set_: SetOption = [],  # noqa: B006
+    json: JsonOption = False,
 ) -> int:
     """Serve the champion over KServe's V1 and V2 protocols; new champions are taken over without a failed request."""
     from serving.server import main
 
     given = [f"serving.host={host}"] if host else []
     given += [f"serving.port={port}"] if port is not None else []
-    return main(home, load_settings(settings, [*set_, *given]), model_dir=model_dir or None, told=say)
+    chosen = load_settings(settings, [*set_, *given])
+
+    def ready(url: str) -> None:
+        if answer({"url": url, "predict": f"{url}/v1/models/{chosen.serving.name}:predict"}, json):
+            sys.stdout.flush()
+
+    return main(home, chosen, model_dir=model_dir or None, told=say, ready=ready)
