@@ -21,7 +21,7 @@ import polars as pl
 from components.recsys.attributes import Attributes, clean_attributes, latest
 from components.recsys.errors import InputError
 from components.recsys.home import Home
-from components.recsys.intake import batches, tables
+from components.recsys.intake import batches, pending, tables
 from components.recsys.intake.cleaning import BAD_SCHEMA, CHANGES, EVENT_SCHEMA, Cleaned, clean_events
 from components.recsys.intake.columns import Kind
 from components.recsys.intake.ids import clean_ids
@@ -95,6 +95,7 @@ def ingest(
         with local_files(sources["events"]) as files:
             batch = _batch_of(files, settings)
             write = _prepared(home, files, batch, settings, now, counts, say)
+        pending.begin(home, batch)
     for kind, cleaned in attributes.items():
         _write_attributes(home, kind, cleaned, counts, say)
     if sources.get("events"):

@@ -19,9 +19,10 @@ from components.recsys import training as trainings
 from components.recsys.errors import Refused
 from components.recsys.frames import Catalogue
 from components.recsys.home import Home
+from components.recsys.intake import pending
 from components.recsys.ledger import Ledger
 from components.recsys.progress import reporting
-from components.recsys.release import judged_of, load, read_manifest, releases_of, save
+from components.recsys.release import SHORT, judged_of, load, read_manifest, releases_of, save
 from components.recsys.settings import (
     DataSettings,
     EvaluateSettings,
@@ -81,16 +82,35 @@ def validate(home: str, version: Json, batch: str, settings: Json, report: str, 
     with reporting("validate") as told:
         place = Home(home)
         version = _whole(version)
-        found = quality.examine(place, version, batch, parse(QualitySettings, settings, "quality"))
+        wanted = parse(QualitySettings, settings, "quality")
+        for left in [other for other in pending.batches_of(place) if other != batch]:
+            _judge_left_behind(place, version, left, wanted)
+        found = quality.examine(place, version, batch, wanted)
         folder = _folder(report)
         _write_json(folder / "quality.json", found.to_dict())
         lineage.record(folder, "validate", _data_inputs(version), {"quality": settings, "batch": batch})
         _write(summary, quality.quality_markdown(found))
         if not found.ok:
             events.withdraw(place, batch, found.sentence)
+            pending.undo(place, batch)
             registration.write_stopped_report(place, batch, found.to_dict())
             raise Refused(found.sentence)
+        pending.settle(place, batch)
         told(found.sentence)
+
+
+def _judge_left_behind(home: Home, version: Json, batch: str, settings: QualitySettings) -> None:
+    """A batch whose run ended between ingest and the gate: judged now, or it would be trained on unseen."""
+    found = quality.examine(home, version, batch, settings)
+    if found.ok:
+        pending.settle(home, batch)
+        return
+    events.withdraw(home, batch, found.sentence)
+    pending.undo(home, batch)
+    raise Refused(
+        f"a batch that an interrupted run had left ({batch[:SHORT]}) is not fit to train on and went to quarantine; "
+        f"run again without it. {found.sentence}"
+    )
 
 
 def prepare(home: str, version: Json, checked: str, settings: Json, train: Json, split: str) -> list[str]:

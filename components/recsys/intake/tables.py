@@ -184,6 +184,8 @@ def version_of(home: Home, name: str) -> dict[str, Any] | None:
     if table is None:
         return None
     frame = frame_of(home, table)
+    if not frame.height and name != "events":
+        return None  # its rows were taken back
     return {"version": int(table.version()), "rows": frame.height, "sha256": content_of(frame, name)}
 
 
