@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from components.recsys import progress, tracking
+from components.recsys.datasets import cache_folder
 from components.recsys.errors import EverloopError, InputError, Refused, StoreError
 from components.recsys.home import Home
 from components.recsys.settings import Settings
@@ -48,7 +49,7 @@ def run_local(
     home: Home, sources: Mapping[str, list[str]], settings: Settings, listener: Listener = lambda message: None
 ) -> LocalRun:
     """Run the training pipeline once. Raises the failed step's own error, with its sentence."""
-    work = home.local / "pipeline" if home.local is not None else Path(tempfile.gettempdir()) / "everloop-pipeline"
+    work = home.local / "pipeline" if home.local is not None else cache_folder() / "pipeline"
     follower = _Follower(listener)
     run = LocalRun()
     with home.lock(told=lambda text: listener({"step": "run", "event": "told", "text": text})):

@@ -1,6 +1,9 @@
 """A home in object storage is the same home: every step, the ledger and the commands work there as in a folder."""
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from components.recsys.home import Home
 from components.recsys.ledger import Ledger
@@ -10,8 +13,9 @@ SMALL = ["--set", "train.candidates=[popularity, item_knn, ease]", "--set", "eva
 
 
 def test_a_run_with_its_home_in_object_storage_gives_the_figures_and_the_digest_of_a_folder(
-    s3_url: str, finished: Any, everloop: Any
+    s3_url: str, finished: Any, everloop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("EVERLOOP_CACHE", str(tmp_path))
     done = everloop("run", *finished.sources, "--home", s3_url, *SMALL, "--json")
     assert done.code == 0, done.err
     result, there = done.json, finished.answer
