@@ -63,8 +63,9 @@ def follow(
                 told(step, text)
         followed.state = str(run.get("state", ""))
         if followed.state in ENDED:
-            followed.steps = {step: round(_seconds(tasks[step]), 1) for step in STEPS if step in tasks}
-            followed.seconds = _seconds([{"start_time": run["created_at"], "end_time": run["finished_at"]}])
+            end = str(run.get("finished_at", ""))
+            followed.steps = {step: _seconds(tasks[step], end) for step in STEPS if step in tasks}
+            followed.seconds = _seconds([{"start_time": run["created_at"]}], end)
         else:
             time.sleep(poll_seconds)
     if followed.state in ENDED_BADLY:
@@ -102,10 +103,16 @@ def _states(tasks: Mapping[str, list[Json]]) -> dict[str, str]:
     return states
 
 
-def _seconds(tasks: list[Json]) -> float:
-    starts = [datetime.fromisoformat(task["start_time"]) for task in tasks if task.get("start_time")]
-    ends = [datetime.fromisoformat(task["end_time"]) for task in tasks if task.get("end_time")]
-    return (max(ends) - min(starts)).total_seconds() if starts and ends else 0.0
+def _seconds(tasks: list[Json], end: str) -> float:
+    """From the first start to the last end. `end`: the run's, for tasks whose own end Kubeflow has yet to write."""
+    starts = [moment for task in tasks if (moment := _moment(task.get("start_time", "")))]
+    ends = [moment for task in tasks if (moment := _moment(task.get("end_time", "")) or _moment(end))]
+    return round((max(ends) - min(starts)).total_seconds(), 1) if starts and ends else 0.0
+
+
+def _moment(text: str) -> datetime | None:
+    """Kubeflow writes the year 1 for a time that is not known."""
+    return datetime.fromisoformat(text) if text and not text.startswith("0001") else None
 
 
 def _failure(kubeflow: Kubeflow, run_id: str, state: str, tasks: Mapping[str, list[Json]]) -> EverloopError:

@@ -117,6 +117,7 @@ def test_the_run_succeeds_step_by_step(submitted: Any) -> None:
     result = submitted.json
     assert result["created"]
     assert tuple(result["timings"]) == STEPS
+    assert all(0 < seconds < result["seconds"] for seconds in result["timings"].values())
     print(f"\nseconds on the cluster: {result['seconds']:.0f} in all, {result['timings']}")
 
 

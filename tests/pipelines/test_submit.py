@@ -361,6 +361,12 @@ def test_a_run_is_followed_step_by_step_to_its_end(fake: Fake, endpoint: str) ->
     ]
 
 
+def test_a_step_whose_end_is_not_written_yet_ends_with_the_run(fake: Fake, endpoint: str) -> None:
+    task = {**_task("register", "RUNNING", 40, 40), "end_time": "0001-01-01T00:00:00Z"}
+    fake.runs = [_run("SUCCEEDED", task)]
+    assert follow(Kubeflow(endpoint), "r").steps == {"register": 10.0}
+
+
 @pytest.mark.parametrize(("code", "kind"), [(1, Refused), (2, InputError), (3, StoreError)])
 def test_a_failed_step_raises_its_own_error_with_its_sentence(
     fake: Fake, endpoint: str, code: int, kind: type[EverloopError]
