@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
@@ -26,7 +27,7 @@ HomeOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One machine-readable object on stdout.")]
 SettingsOption = Annotated[
-    str | None, typer.Option("--settings", help="A YAML or JSON file of settings; see docs/settings.md.")
+    str | None, typer.Option("--settings", help="A YAML or JSON file of settings; see docs/reference/settings.md.")
 ]
 SetOption = Annotated[list[str], typer.Option("--set", help="One setting, as SECTION.NAME=VALUE; may be repeated.")]
 
@@ -44,13 +45,13 @@ def say(text: str) -> None:
 
 def next_step(text: str) -> None:
     """What people most likely want to do now."""
-    out.print(f"[dim]next:[/] {text}")
+    out.print(f"[dim]next:[/] {escape(text)}")
 
 
 def say_error(text: str, as_json: bool) -> None:
     if as_json:
         answer({"error": text}, as_json)
-    err.print(f"[bold red]error:[/] {text}" if err.is_terminal else f"error: {text}", markup=err.is_terminal)
+    err.print(f"[bold red]error:[/] {escape(text)}")
 
 
 def figure(value: dict[str, Any] | None, digits: int = 3) -> str:
@@ -59,7 +60,7 @@ def figure(value: dict[str, Any] | None, digits: int = 3) -> str:
         return "-"
     text = f"{value['value']:.{digits}f}"
     if value.get("low") is not None and value.get("high") is not None:
-        text += f" \\[{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+        text += f" [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
     return text
 
 
@@ -78,5 +79,5 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
     for index, column in enumerate(columns):
         made.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(escape(cell) for cell in row))
     return made

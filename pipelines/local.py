@@ -57,8 +57,8 @@ def run_local(
             work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{home.url} cannot be written ({error.strerror}); choose another --home") from None
-        tracking.warm(settings.tracking, home)
-        with _quiet(follower):
+        scratch = tempfile.TemporaryDirectory(prefix="everloop-", ignore_cleanup_errors=True)  # KFP removes it as well
+        with _warm(settings, home), scratch as workspace, _quiet(follower):
             from kfp import local
 
             from pipelines.training import arguments, training
@@ -66,7 +66,7 @@ def run_local(
             local.init(
                 runner=local.SubprocessRunner(use_venv=False),
                 pipeline_root=str(work / "runs"),
-                workspace_root=tempfile.mkdtemp(prefix="everloop-"),
+                workspace_root=workspace,
                 enable_caching=True,
                 cache_root=str(work / "cache" / source_digest()[:16]),
             )
@@ -90,6 +90,21 @@ def _without_retries(spec: Any) -> None:
     for dag in [spec.root.dag, *(component.dag for component in spec.components.values())]:
         for task in dag.tasks.values():
             task.ClearField("retry_policy")
+
+
+@contextlib.contextmanager
+def _warm(settings: Settings, home: Home) -> Iterator[None]:
+    """MLflow's database is made beside the first steps; when a step fails, nothing goes on in the background."""
+    process = tracking.warm(settings.tracking, home)
+    try:
+        yield
+    except BaseException:
+        if process is not None:
+            process.kill()
+        raise
+    finally:
+        if process is not None:
+            process.wait()
 
 
 def _write_log(work: Path, follower: "_Follower") -> str:

@@ -6,12 +6,15 @@
 '9f2c...'
 
 One small JSON object an entry, `ledger/0000000001.json` and so on, created with put-if-absent: two writers never take
-the same number. Each entry holds the hash of the one before, so a changed or removed entry is found by `verify`.
+the same number. Each entry holds the hash of the one before, so an entry that was changed, or removed from
+among others, is found whenever the ledger is read. (Removing the newest leaves a shorter ledger that is whole: keep the
+home's backups, or the bucket's object lock, where that matters.)
 """
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -21,8 +24,9 @@ from components.recsys.errors import Refused, StoreError
 from components.recsys.home import Home
 from components.recsys.release import canonical
 
-Action = Literal["register", "promote", "reject", "rollback"]
+Action = Literal["promote", "reject", "rollback"]
 MOVES: tuple[Action, ...] = ("promote", "rollback")  # the actions that change the champion
+ENTRY = re.compile(r"ledger/\d{10}\.json")  # beside which a file manager may leave its own files
 START = "0" * 64
 TRIES = 100  # appends that lose a race in a row before we call it a fault
 
@@ -56,7 +60,7 @@ class Ledger:
         """All entries, oldest first, the chain checked. Raises Refused where it is broken."""
         entries: list[Entry] = []
         before = START
-        for expected, key in enumerate(self.store.list("ledger"), start=1):
+        for expected, key in enumerate(filter(ENTRY.fullmatch, self.store.list("ledger")), start=1):
             raw = self.store.read(key)
             try:
                 entry = Entry(**json.loads(raw))

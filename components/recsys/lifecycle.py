@@ -16,11 +16,12 @@ from components.recsys import evaluation as evaluations
 from components.recsys import events, lineage, quality, registration, splits
 from components.recsys import gate as gates
 from components.recsys import training as trainings
-from components.recsys.errors import Refused
+from components.recsys.errors import NotFound, Refused
 from components.recsys.frames import Catalogue
 from components.recsys.home import Home
 from components.recsys.intake import pending
 from components.recsys.ledger import Ledger
+from components.recsys.models.base import Model
 from components.recsys.progress import reporting
 from components.recsys.release import SHORT, judged_of, load, read_manifest, releases_of, save
 from components.recsys.settings import (
@@ -35,7 +36,6 @@ from components.recsys.settings import (
     parse,
 )
 from components.recsys.store import open_store
-from components.recsys.version import VERSION
 
 Json = dict[str, Any]
 SECTIONS: dict[str, type[Section]] = {  # what a release records, as far as training depends on it
@@ -142,17 +142,13 @@ def train(candidate: str, settings: Json, split: str, model: str) -> None:
         fitted = trainings.fit_candidate(candidate, parse(TrainSettings, settings, "train"), parts, items, told)
         folder = _folder(model)
         made_from = lineage.read(Path(split))
-        content = {
-            "learnt": fitted.learnt,
-            "code_version": VERSION,
-            "made_from": made_from["digest"],
-            "seed": int(settings.get("seed", 42)),
-        }
+        content = registration.judged_content_of(fitted.learnt, made_from["digest"], int(settings.get("seed", 42)))
         digest = save(open_store(str(folder)), fitted.model, Catalogue.align(fitted.model.items, items), content, {})
         _write_json(
             folder / "fit.json",
-            {"candidate": candidate, "digest": digest, "learnt": fitted.learnt, "seconds": fitted.seconds},
+            {"candidate": candidate, "digest": digest, "learnt": fitted.learnt},
         )
+        _write_json(folder / lineage.TIMES, {"seconds": fitted.seconds})
         lineage.record(folder, "train", {"split": made_from["digest"]}, {"candidate": candidate, "train": settings})
         told(f"fitted in {fitted.seconds:.1f} s" + (f", learnt {fitted.learnt}" if fitted.learnt else ""))
 
@@ -161,17 +157,19 @@ def evaluate(settings: Json, split: str, models: Sequence[str], evaluation: str,
     with reporting("evaluate") as told:
         wanted = parse(EvaluateSettings, settings, "evaluate")
         parts, items, users = splits.load(Path(split))
-        folder, done, digests, fits = _folder(evaluation), {}, {}, {}
+        folder, done, digests, fits, times = _folder(evaluation), {}, {}, {}, {}
         for path in models:
             fit = _fit(path)
             name = fit["candidate"]
             fits[name] = fit
+            times[name] = json.loads((Path(path) / lineage.TIMES).read_text())["seconds"]
             model = load(open_store(path), fit["digest"]).model
             done[name] = evaluations.evaluate_model(name, model, parts, items, users, wanted)
             done[name].save(folder / name)
             digests[name] = lineage.read(Path(path))["digest"]
             told(f"{name}: {done[name].headline()}")
         _write_json(folder / "fits.json", fits)
+        _write_json(folder / lineage.TIMES, times)
         lineage.record(
             folder, "evaluate", {"split": lineage.read(Path(split))["digest"], **digests}, {"evaluate": settings}
         )
@@ -211,7 +209,7 @@ def gate(
         if champion:
             champion_judged = read_manifest(releases_of(place), champion)["judged"]
             parts, items, users = splits.load(Path(split))
-            judged_model = load(judged_of(place), champion_judged).model
+            judged_model = _judged_model(place, champion, champion_judged)
             champion_evaluation = evaluations.evaluate_model(
                 "champion", judged_model, parts, items, users, parse(EvaluateSettings, evaluate, "evaluate")
             )
@@ -228,6 +226,17 @@ def gate(
         for reason in decided.reasons:
             told(reason)
         return Judged(decided.outcome, decided.chosen)
+
+
+def _judged_model(home: Home, champion: str, judged: str) -> Model:
+    """The fit that the champion was judged by; it must be there and whole, or nothing could be compared fairly."""
+    try:
+        return load(judged_of(home), judged).model
+    except (NotFound, Refused) as error:
+        raise Refused(
+            f"the champion {champion[:SHORT]} cannot be compared with: its judged fit judged/{judged[:SHORT]} is missing or "
+            f"damaged ({error}). Restore it from a backup, or promote another release; the champion serves on"
+        ) from None
 
 
 def register(home: str, run: str, version: Json, settings: Json, tracking: Json, parts: Parts, report: str) -> str:

@@ -18,6 +18,7 @@ from components.recsys.errors import InputError
 from components.recsys.version import VERSION, source_digest
 
 FILE = "lineage.json"
+TIMES = "times.json"  # how long things took: not part of what an artifact is
 
 
 def record(folder: Path, step: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def record(folder: Path, step: str, inputs: Mapping[str, str], parameters: Mappi
     files = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != FILE
+        if path.is_file() and path.name not in (FILE, TIMES)
     }
     entry = {
         "step": step,

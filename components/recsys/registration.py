@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from components.recsys import evaluation as evaluations
-from components.recsys import events, splits, tracking
+from components.recsys import events, lineage, splits, tracking
 from components.recsys import training as trainings
 from components.recsys.card import card
 from components.recsys.errors import NotFound
@@ -98,6 +98,7 @@ def register(
             told(f"release {digest[:SHORT]} was kept, but not promoted")
     samples = sample(release, split)
     fits = _read(parts["evaluation"] / "fits.json")
+    times = _read(parts["evaluation"] / lineage.TIMES)
     shown = {name: {**candidate.to_dict(), "learnt": fits[name]["learnt"]} for name, candidate in candidates.items()}
     exposure = {"the data": [float(count) for count in release.reference["popularity"]]}
     for name in dict.fromkeys([verdict["chosen"], *candidates]):
@@ -110,7 +111,7 @@ def register(
         card=release.card,
         samples=samples,
         lineage={name: _read(path / "lineage.json") for name, path in parts.items()},
-        timings={f"train {name}": fit["seconds"] for name, fit in fits.items()},
+        timings={f"train {name}": seconds for name, seconds in times.items()},
         exposure=exposure,
     )
     page = render(data)
@@ -185,6 +186,11 @@ def build_release(
     return save(store, model, catalogue, content, provenance, reference_of(model, interactions), text)
 
 
+def judged_content_of(learnt: Json, made_from: str, seed: int) -> Json:
+    """What the digest of a judged fit covers beside its files. made_from: the digest of the split it was fitted on."""
+    return {"learnt": learnt, "code_version": VERSION, "made_from": made_from, "seed": seed}
+
+
 def describe(everything: pl.DataFrame) -> Json:
     """Rows, users, items and time span of events, for cards."""
     span = everything["timestamp"]
@@ -257,12 +263,13 @@ def reproduce(home: Home, digest: str, told: Told = lambda text: None) -> Reprod
         told(f"training {manifest['model']} again with seed {wanted.seed}")
         fitted = trainings.fit_candidate(manifest["model"], wanted, parts, items, told)
         judged_store = open_store(f"{folder}/judged")
-        judged_content = _content_of(load(judged_of(home), manifest["judged"]))
+        made_from = lineage.record(Path(folder) / "split", "prepare", {}, {})["digest"]
+        judged_content = judged_content_of(fitted.learnt, made_from, wanted.seed)
         again = save(
             judged_store,
             fitted.model,
             Catalogue.align(fitted.model.items, items),
-            {**judged_content, "learnt": fitted.learnt},
+            judged_content,
             {},
         )
         judged = load(judged_store, again)

@@ -35,6 +35,7 @@ from components.recsys.store import Store, open_store, told_as_store_error
 
 FORMAT = 1
 MANIFEST = "release.json"
+FILES = {"weights.safetensors", "catalogue.parquet", "reference.json", "card.md"}  # and no others: a name is a path
 PROVENANCE = ("created", "parent", "run", "data_version", "source_digest")  # sealed, but not part of the digest
 SHORT = 12  # characters of a digest that people read
 
@@ -124,6 +125,10 @@ def verify(store: Store, digest: str, prefix: str | None = None) -> tuple[dict[s
     prefix: the folder in the store, the digest by default.
     """
     manifest = read_manifest(store, digest, prefix)
+    if not isinstance(manifest.get("files"), dict) or set(manifest["files"]) != FILES:
+        raise Refused(
+            f"release {digest[:SHORT]} names other files than {', '.join(sorted(FILES))}: it will not be loaded"
+        )
     files = {}
     for name, expected in sorted(manifest["files"].items()):
         try:
@@ -157,24 +162,35 @@ def read_manifest(store: Store, digest: str, prefix: str | None = None) -> dict[
         raise Refused(
             f"release {digest[:SHORT]}: {MANIFEST} is not what was released (its seal differs), so it will not be loaded"
         )
-    if manifest["format"] != FORMAT:
-        raise Refused(f"release {digest[:SHORT]} has format {manifest['format']}; this Everloop reads format {FORMAT}")
+    if manifest.get("format") != FORMAT:
+        raise Refused(
+            f"release {digest[:SHORT]} has format {manifest.get('format')}; this Everloop reads format {FORMAT}"
+        )
     return dict(manifest)
 
 
 def load(store: Store, digest: str, prefix: str | None = None) -> Release:
     """A verified release, ready to score."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load as tensors
 
     manifest, files = verify(store, digest, prefix)
-    if manifest["model"] not in MODELS:
-        raise Refused(f"release {digest[:SHORT]} holds a '{manifest['model']}', which this Everloop does not know")
-    kind = MODELS[manifest["model"]]
-    catalogue = Catalogue(pl.read_parquet(io.BytesIO(files["catalogue.parquet"])))
-    model = kind(parse(kind.Config, manifest["config"]), items=catalogue.items).load(
-        tensors(files["weights.safetensors"])
-    )
-    return Release(digest, manifest, model, catalogue, json.loads(files["reference.json"]), files["card.md"].decode())
+    try:
+        kind = MODELS[manifest["model"]]
+    except (KeyError, TypeError):
+        raise Refused(
+            f"release {digest[:SHORT]} holds a {str(manifest.get('model'))[:40]!r}, which this Everloop does not know"
+        ) from None
+    try:
+        catalogue = Catalogue(pl.read_parquet(io.BytesIO(files["catalogue.parquet"])))
+        model = kind(parse(kind.Config, manifest["config"]), items=catalogue.items)
+        model = model.load(tensors(files["weights.safetensors"]))
+        reference, text = json.loads(files["reference.json"]), files["card.md"].decode()
+    except (InputError, KeyError, TypeError, ValueError, SafetensorError, pl.exceptions.PolarsError) as error:
+        raise Refused(
+            f"release {digest[:SHORT]} cannot be read ({str(error).splitlines()[0][:120]}): it was not made by this Everloop"
+        ) from None
+    return Release(digest, manifest, model, catalogue, reference, text)
 
 
 def releases_of(home: Home) -> Store:

@@ -56,9 +56,9 @@ class FolderStore:
     def read(self, key: str) -> bytes:
         with told_as_store_error(self.url):
             try:
-                return (self.root / key).read_bytes()
+                return (self._path(key)).read_bytes()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                raise NotFound(f"{self.root / key} does not exist") from None
+                raise NotFound(f"{self._path(key)} does not exist") from None
 
     def write(self, key: str, data: bytes) -> None:
         with told_as_store_error(self.url), self._written(key, data) as (temporary, target):
@@ -77,18 +77,18 @@ class FolderStore:
             Path(staged).replace(target)
 
     def list(self, prefix: str = "") -> list[str]:
-        base = self.root / prefix
+        base = self._path(prefix)
         with told_as_store_error(self.url):
             found = (path.relative_to(self.root).as_posix() for path in base.rglob("*") if path.is_file())
             return sorted(key for key in found if not key.rpartition("/")[2].startswith(".tmp-"))
 
     def delete(self, key: str) -> None:
         with told_as_store_error(self.url):
-            (self.root / key).unlink(missing_ok=True)
+            (self._path(key)).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _written(self, key: str, data: bytes | BinaryIO) -> Iterator[tuple[str, Path]]:
-        target = self.root / key
+        target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
         try:
@@ -101,6 +101,12 @@ class FolderStore:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)  # noqa: PTH108
+
+    def _path(self, key: str) -> Path:
+        """A key may hold what somebody else wrote, such as a name in a manifest: it must not lead out of the folder."""
+        if key.startswith("/") or ".." in key.split("/"):
+            raise InputError(f"'{key}' is no key of a store")
+        return self.root / key
 
 
 class S3Store:

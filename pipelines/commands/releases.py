@@ -8,8 +8,8 @@ from rich.markup import escape
 
 from components.recsys.errors import EverloopError, InputError, Refused
 from components.recsys.home import DEFAULT, Home
-from components.recsys.ledger import Ledger
-from components.recsys.release import MANIFEST, SHORT, read_manifest, releases_of, resolve, verify
+from components.recsys.ledger import MOVES, Entry, Ledger
+from components.recsys.release import MANIFEST, SHORT, judged_of, read_manifest, releases_of, resolve, verify
 from pipelines.console import HomeOption, JsonOption, answer, figure, next_step, out, say, table
 
 DigestArgument = Annotated[str, typer.Argument(help="A release's digest, or its first characters.")]
@@ -61,7 +61,7 @@ def releases(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
     if answer({"champion": champion, "releases": listed}, json):
         return 0
     if not listed:
-        out.print(f"{place.url}: no releases yet")
+        out.print(f"{escape(place.url)}: no releases yet")
         next_step("everloop run")
         return 0
     rows = [
@@ -106,15 +106,20 @@ def rollback(
     json: JsonOption = False,
 ) -> int:
     """Put the former champion back, within seconds."""
+    entries = Ledger(Home(home)).entries()
     if not to:
-        to = former_champion(Ledger(Home(home)))
-    return _move("rollback", to, reason, home, json)
+        to = former_champion(entries)
+    else:
+        to = resolve(releases_of(Home(home)), to)
+        if to not in {entry.release for entry in entries if entry.action in MOVES}:
+            raise Refused(f"release {to[:SHORT]} was never champion; `everloop promote {to[:SHORT]}` would make it so")
+    return _move("rollback", to, reason, home, json, entries[-1].champion if entries else "")
 
 
-def former_champion(ledger: Ledger) -> str:
+def former_champion(entries: list[Entry]) -> str:
     """Who a rollback returns to: the champion before the present one, seen through earlier rollbacks. Raises Refused without one."""
     stack: list[str] = []
-    for entry in ledger.entries():
+    for entry in entries:
         if entry.action == "promote" and (not stack or stack[-1] != entry.release):
             stack.append(entry.release)
         elif entry.action == "rollback":
@@ -126,13 +131,15 @@ def former_champion(ledger: Ledger) -> str:
     return stack[-2]
 
 
-def _move(action: Any, digest: str, reason: str, home: str, json: bool) -> int:
+def _move(action: Any, digest: str, reason: str, home: str, json: bool, before: str | None = None) -> int:
     place = Home(home)
     store = releases_of(place)
     digest = resolve(store, digest)
-    verify(store, digest)  # a damaged release must not become champion
+    manifest, _ = verify(store, digest)  # a damaged release must not become champion
+    if "judged" in manifest:
+        verify(judged_of(place), manifest["judged"])  # nor one that the next challenger could not be compared with
     ledger = Ledger(place)
-    before = ledger.champion()
+    before = ledger.champion() if before is None else before
     if digest == before:
         raise Refused(f"release {digest[:SHORT]} is the champion already")
     entry = ledger.append(action, digest, reason, expect_champion=before)
@@ -155,7 +162,10 @@ def who_served(
         moment = datetime.fromisoformat(at)
     except ValueError:
         raise InputError(f"--at {at}: write it as 2026-11-23T12:00:00Z") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise InputError(f"--at {at}: there is no such time in UTC") from None
     place = Home(home)
     move = Ledger(place).last_move(moment)
     value: dict[str, Any] = {
@@ -178,7 +188,7 @@ def who_served(
     if move is None:
         out.print(f"nobody served at {moment.isoformat()}: there was no champion yet")
         return 1
-    whom = f"user {user}" if user else "everybody"
+    whom = f"user {escape(user)}" if user else "everybody"
     out.print(f"{whom} was served by [bold]{move.champion}[/] ({value['model']}), champion since {move.time}")
     out.print(f"[bold]why[/]  {escape(move.reason)}\n[bold]by[/]   {escape(move.actor)}")
     next_step(f"everloop reproduce {move.champion[:SHORT]}")
@@ -193,5 +203,5 @@ def reproduce(digest: DigestArgument, home: HomeOption = DEFAULT, json: JsonOpti
     if not answer(
         {"recorded": done.recorded, "digest": done.digest, "same": done.same, "sentence": done.sentence}, json
     ):
-        out.print(done.sentence)
+        out.print(escape(done.sentence))
     return 0 if done.same else 1

@@ -157,8 +157,8 @@ def show_result(result: dict[str, Any], settings: Settings, home: str) -> None:
             out.print(f"    {escape(item['title'])} [dim]({escape(item['reason'])})[/]")
     if result["untracked"]:
         out.print(f"\n[yellow]{escape(result['untracked'])}[/]")
-    out.print(f"\n[bold]release[/] {result['release']}")
-    out.print(f"[bold]report[/]  {result['report']}")
+    out.print(f"\n[bold]release[/] {escape(result['release'])}")
+    out.print(f"[bold]report[/]  {escape(result['report'])}")
     suffix = "" if home == DEFAULT else f" --home {home}"
     next_step(
         f"everloop serve{suffix}   ·   everloop reproduce {result['release'][:SHORT]}{suffix}   ({result['seconds']:.0f} s)"
@@ -183,7 +183,7 @@ def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
     if answer(value, json):
         return 0
     if move is None:
-        out.print(f"{place.url}: no champion yet")
+        out.print(f"{escape(place.url)}: no champion yet")
         next_step("everloop run")
         return 0
     out.print(f"[bold]champion[/] {move.champion[:SHORT]} since {move.time}\n[bold]why[/]      {escape(move.reason)}")

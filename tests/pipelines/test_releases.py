@@ -114,3 +114,58 @@ def test_an_empty_home_says_what_to_do_first(tmp_path: Path, everloop) -> None:
         assert "everloop run" in done.out
     served = everloop("who-served", "--at", datetime.now(UTC).isoformat(), "--home", str(tmp_path / "none"))
     assert served.code == 1
+
+
+def test_a_rollback_goes_only_to_a_former_champion(two, finished, everloop) -> None:
+    home, first, second = two
+    run = ("run", *finished.sources, "--home", str(home), "--set", "train.candidates=[popularity]", "--json")
+    third = everloop(*run, "--set", "evaluate.bootstrap=200").json["release"]
+    if third not in (first, second):
+        refused = everloop("rollback", "--to", third, "--home", str(home))
+        assert refused.code == 1
+        assert "never champion" in refused.err
+    assert everloop("rollback", "--to", first[:12], "--home", str(home)).code == 0
+
+
+def test_what_a_person_types_is_never_read_as_markup(finished, tmp_path: Path, everloop) -> None:
+    for command in (
+        ["who-served", "--at", "[/x]"],
+        ["status", "--home", str(tmp_path / "[/h]")],
+        ["run", "--events", "[/no].csv"],
+    ):
+        done = everloop(*command, cwd=tmp_path, env={"PYTHONPATH": str(Path(__file__).parents[2]), "FORCE_COLOR": "1"})
+        assert done.code in (0, 2), done.err
+        assert "Traceback" not in done.err
+
+
+def test_a_time_that_does_not_exist_in_utc_is_one_sentence(home: Path, everloop) -> None:
+    done = everloop("who-served", "--at", "0001-01-01T00:00:00+05:00", "--home", str(home))
+    assert (done.code, "no such time" in done.err) == (2, True)
+
+
+def test_a_release_whose_record_was_altered_is_not_reproduced(finished, home: Path, everloop) -> None:
+    from components.recsys.release import _digest, _seal, canonical
+
+    store = releases_of(Home(home))
+    manifest = json.loads(store.read(f"{finished.answer['release']}/release.json"))
+    manifest["settings"]["train"]["seed"] += 1
+    altered = _digest(manifest)
+    for name in manifest["files"]:
+        store.write(f"{altered}/{name}", store.read(f"{finished.answer['release']}/{name}"))
+    manifest["digest"] = altered
+    manifest["seal"] = _seal(manifest)
+    store.write(f"{altered}/release.json", canonical(manifest))
+    done = everloop("reproduce", altered, "--home", str(home), "--json")
+    assert done.code == 1, done.err
+    assert "not reproduced" in done.json.get("sentence", ""), done.json
+
+
+def test_a_damaged_judged_fit_is_said_and_the_champion_stays(finished, home: Path, everloop) -> None:
+    weights = next((home / "judged").glob("*/weights.safetensors"))
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+    done = everloop("run", *finished.sources, "--home", str(home), "--set", "train.candidates=[popularity]")
+    assert done.code == 1
+    assert "cannot be compared with" in done.err
+    assert Ledger(Home(home)).champion() == finished.answer["release"]

@@ -184,3 +184,48 @@ def test_the_manifest_names_format_model_settings_and_the_hash_of_every_file(sto
     manifest = json.loads(store.read(f"{_save(store, model)}/{MANIFEST}"))
     assert (manifest["format"], manifest["model"], manifest["settings"]) == (1, "ease", CONTENT["settings"])
     assert sorted(manifest["files"]) == sorted(set(FILES) - {MANIFEST})
+
+
+def test_a_sealed_folder_that_is_no_release_of_ours_is_refused_without_a_traceback(tmp_path) -> None:
+    """The seal is no signature: anybody can make one, so what is inside is not trusted either."""
+    import hashlib
+
+    from components.recsys.release import _digest, _seal, canonical, load_folder
+
+    files = dict.fromkeys(("weights.safetensors", "catalogue.parquet", "reference.json", "card.md"), b"x")
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    outside = {**hashes, "../../etc/hostname": "0" * 64}
+    for number, content in enumerate(
+        [
+            {},
+            {"format": 1},
+            {"format": 1, "model": ["ease"], "files": hashes},
+            {"format": 1, "model": "ease", "config": {}, "files": hashes},
+            {"format": 1, "model": "ease", "config": {}, "files": outside},
+            {"format": 1, "model": "ease", "config": {}, "files": []},
+        ]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        manifest = {**content, "digest": _digest(content)}
+        (folder / "release.json").write_bytes(canonical({**manifest, "seal": _seal(manifest)}))
+        with pytest.raises(Refused):
+            load_folder(folder)
+
+
+@pytest.mark.parametrize("key", ["../escaped", "a/../../b", "/etc/hostname"])
+def test_no_key_leads_out_of_a_folder(tmp_path, key: str) -> None:
+    from components.recsys.store import open_store
+
+    store = open_store(str(tmp_path / "store"))
+    for use in (
+        store.read,
+        store.list,
+        store.delete,
+        lambda name: store.write(name, b""),
+        lambda name: store.create(name, b""),
+    ):
+        with pytest.raises(InputError, match="no key"):
+            use(key)
