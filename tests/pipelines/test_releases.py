@@ -144,7 +144,7 @@ def test_a_time_that_does_not_exist_in_utc_is_one_sentence(home: Path, everloop)
 
 
 def test_a_release_whose_record_was_altered_is_not_reproduced(finished, home: Path, everloop) -> None:
-    from components.recsys.release import _digest, _seal, canonical
+    from components.recsys.release import _digest, _seal
 
     store = releases_of(Home(home))
     manifest = json.loads(store.read(f"{finished.answer['release']}/release.json"))
@@ -154,7 +154,8 @@ def test_a_release_whose_record_was_altered_is_not_reproduced(finished, home: Pa
         store.write(f"{altered}/{name}", store.read(f"{finished.answer['release']}/{name}"))
     manifest["digest"] = altered
     manifest["seal"] = _seal(manifest)
-    store.write(f"{altered}/release.json", canonical(manifest))
+    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+    store.write(f"{altered}/release.json", text.encode())
     done = everloop("reproduce", altered, "--home", str(home), "--json")
     assert done.code == 1, done.err
     assert "not reproduced" in done.json.get("sentence", ""), done.json

@@ -190,7 +190,7 @@ def test_a_sealed_folder_that_is_no_release_of_ours_is_refused_without_a_traceba
     """The seal is no signature: anybody can make one, so what is inside is not trusted either."""
     import hashlib
 
-    from components.recsys.release import _digest, _seal, canonical, load_folder
+    from components.recsys.release import _digest, _seal, load_folder
 
     files = dict.fromkeys(("weights.safetensors", "catalogue.parquet", "reference.json", "card.md"), b"x")
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -210,7 +210,8 @@ def test_a_sealed_folder_that_is_no_release_of_ours_is_refused_without_a_traceba
         for name, data in files.items():
             (folder / name).write_bytes(data)
         manifest = {**content, "digest": _digest(content)}
-        (folder / "release.json").write_bytes(canonical({**manifest, "seal": _seal(manifest)}))
+        sealed = {**manifest, "seal": _seal(manifest)}
+        (folder / "release.json").write_text(json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False))
         with pytest.raises(Refused):
             load_folder(folder)
 
