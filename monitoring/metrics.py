@@ -9,7 +9,7 @@ Code that measures takes its metric from here; dashboards and alerts are checked
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
@@ -74,20 +74,103 @@ LEDGER_SEEN = Metric(
 )
 USERS_CACHED = Metric("everloop_history_cached_users", "Users whose history is held in memory.", Gauge)
 
-ALL: tuple[Metric[Counter] | Metric[Gauge] | Metric[Histogram], ...] = (
-    REQUESTS,
-    REQUEST_SECONDS,
-    LISTS,
-    FALLBACKS,
-    SHORT_LISTS,
-    EVENTS,
-    HISTORY_ERRORS,
-    CUT_OFF,
-    READY,
-    RELEASE_INFO,
-    RELEASE_SINCE,
-    SWAPS,
-    REFUSED,
-    LEDGER_SEEN,
-    USERS_CACHED,
+# The gateway: what people got, by the group they are in.
+GATEWAY_LISTS = Metric(
+    "everloop_gateway_lists_total", "Lists given to people, by group and release.", Counter, ("variant", "release")
 )
+GATEWAY_SECONDS = Metric(
+    "everloop_gateway_duration_seconds", "Time from a list asked for to its answer.", Histogram, ("variant",), LATENCY
+)
+GATEWAY_FAILED = Metric(
+    "everloop_gateway_variant_failed_total",
+    "Lists that a variant's predictor did not give, so that another answered.",
+    Counter,
+    ("variant", "reason"),
+)
+GATEWAY_FALLBACKS = Metric(
+    "everloop_gateway_fallback_total", "Lists that no model gave, by group and reason.", Counter, ("variant", "reason")
+)
+GATEWAY_SHORT = Metric("everloop_gateway_short_lists_total", "Lists shorter than asked for.", Counter, ("variant",))
+GATEWAY_EXPLORED = Metric("everloop_gateway_explored_total", "Lists with an explored place.", Counter, ("variant",))
+ROUTE_SHARE = Metric("everloop_route_share", "Share of users whose lists come from a variant.", Gauge, ("variant",))
+ROUTES_READ = Metric(
+    "everloop_routes_read_timestamp_seconds", "Unix time at which the routes were last read without a fault.", Gauge
+)
+SHADOW_LISTS = Metric("everloop_shadow_lists_total", "Requests mirrored to a shadow.", Counter, ("outcome",))
+
+# The prediction log.
+LOG_RECORDS = Metric(
+    "everloop_log_records_total",
+    "Prediction log records, by outcome: spooled, or dropped because memory or spool was full.",
+    Counter,
+    ("outcome",),
+)
+LOG_UPLOADS = Metric("everloop_log_uploads_total", "Uploads of segments, by outcome.", Counter, ("outcome",))
+LOG_SPOOL_BYTES = Metric("everloop_log_spool_bytes", "Disk taken by segments that wait for upload.", Gauge)
+LOG_UPLOADED = Metric("everloop_log_uploaded_timestamp_seconds", "Unix time of the last upload without a fault.", Gauge)
+
+# The monitor.
+MONITOR_RUNS = Metric("everloop_monitor_looks_total", "Looks at the logs, by outcome.", Counter, ("outcome",))
+MONITOR_SEEN = Metric(
+    "everloop_monitor_last_look_timestamp_seconds", "Unix time of the last look without a fault.", Gauge
+)
+MONITOR_DATA_AGE = Metric(
+    "everloop_monitor_data_age_seconds", "Age of the newest event or list, by the loop's clock.", Gauge, ("kind",)
+)
+DRIFT_DISTANCE = Metric(
+    "everloop_drift_distance", "Jensen-Shannon distance of the last window to its baseline.", Gauge, ("kind", "feature")
+)
+DRIFT_LIMIT = Metric("everloop_drift_limit", "Distance that season and noise explain.", Gauge, ("kind", "feature"))
+DRIFT_P = Metric("everloop_drift_p_value", "p-value against the shuffled null, corrected.", Gauge, ("kind", "feature"))
+DRIFT_DETECTED = Metric(
+    "everloop_drift_detected", "1 while a feature drifts: significant and beyond the limit.", Gauge, ("kind", "feature")
+)
+DRIFT_EVENTS = Metric("everloop_drift_window_events", "Rows in the last window.", Gauge, ("kind",))
+CLICK_RATE = Metric(
+    "everloop_click_rate", "Lists with a click among lists whose labels are mature.", Gauge, ("variant", "release")
+)
+CLICK_RATE_BASELINE = Metric("everloop_click_rate_baseline", "The same over the baseline windows.", Gauge)
+MATURE_LISTS = Metric("everloop_mature_lists", "Lists in the last window whose labels are mature.", Gauge)
+EXPOSURE_GINI = Metric("everloop_exposure_gini", "Concentration of what is shown: 0 even, 1 one item.", Gauge)
+EXPOSURE_COVERAGE = Metric("everloop_exposure_coverage", "Share of the catalogue shown in the last window.", Gauge)
+EXPLORATION_SHARE = Metric("everloop_exploration_share", "Share of the last window's lists that explored.", Gauge)
+
+# The retrain controller.
+WEBHOOKS = Metric("everloop_webhooks_total", "Webhook calls, by answer.", Counter, ("outcome",))
+TRIGGERS = Metric(
+    "everloop_triggers_total", "Alerts that asked for a run, by decision and reason.", Counter, ("outcome", "reason")
+)
+RETRAIN_RUNS = Metric("everloop_retrain_runs_total", "Runs that ended, by outcome.", Counter, ("outcome",))
+RETRAIN_ACTIVE = Metric("everloop_retrain_active", "Runs that are under way.", Gauge)
+RETRAIN_PAUSED = Metric(
+    "everloop_retrain_paused", "1 while paused, by a person or the circuit breaker.", Gauge, ("reason",)
+)
+RETRAIN_LAST = Metric(
+    "everloop_retrain_last_success_timestamp_seconds", "Unix time of the last run that succeeded.", Gauge
+)
+CONTROLLER_SEEN = Metric(
+    "everloop_controller_last_look_timestamp_seconds", "Unix time of the last turn of the controller.", Gauge
+)
+DATA_QUALITY_FAILED = Metric(
+    "everloop_data_quality_failed", "1 while the newest data does not pass the data gate.", Gauge
+)
+
+# The rollout engine.
+ROLLOUT_ACTIVE = Metric("everloop_rollout_active", "1 while a rollout is under way.", Gauge)
+ROLLOUT_SHARE = Metric("everloop_rollout_share", "Share that the rollout asks for.", Gauge)
+ROLLOUT_OBSERVED = Metric(
+    "everloop_rollout_observed_share", "Share of lists that the candidate was meant to give.", Gauge
+)
+ROLLOUT_GUARD = Metric(
+    "everloop_rollout_guard", "State of a guard: 0 undecided, 1 passes, 2 broken.", Gauge, ("guard",)
+)
+ROLLOUTS = Metric(
+    "everloop_rollouts_total", "Rollouts that ended, by outcome and reason.", Counter, ("outcome", "reason")
+)
+ROLLOUT_SEEN = Metric(
+    "everloop_rollout_last_look_timestamp_seconds", "Unix time of the last turn of the engine.", Gauge
+)
+PREDICTORS = Metric("everloop_predictors", "Predictor processes that answer.", Gauge, ("variant",))
+PREDICTOR_RESTARTS = Metric("everloop_predictor_restarts_total", "Predictor processes started again.", Counter)
+
+ALL: tuple[Metric[Any], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

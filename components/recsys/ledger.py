@@ -20,11 +20,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from components.recsys.clock import now
 from components.recsys.errors import Refused, StoreError
 from components.recsys.home import Home
 from components.recsys.release import canonical
 
-Action = Literal["promote", "reject", "rollback"]
+# approve: passed the gate, waits for its rollout. share: a rollout's candidate has this share of users from now on
+# (evidence: rollout, salt, share). abort: the rollout ended without promotion.
+Action = Literal["promote", "reject", "rollback", "approve", "share", "abort"]
 MOVES: tuple[Action, ...] = ("promote", "rollback")  # the actions that change the champion
 ENTRY = re.compile(r"ledger/\d{10}\.json")  # beside which a file manager may leave its own files
 START = "0" * 64
@@ -52,7 +55,7 @@ class Entry:
 class Ledger:
     """The decisions of one home."""
 
-    def __init__(self, home: Home, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, home: Home, clock: Callable[[], datetime] = now) -> None:
         self.store = home.store
         self.clock = clock
 
@@ -95,12 +98,12 @@ class Ledger:
                     "the champion changed in the meantime; nothing was done, look at `everloop releases` and decide again"
                 )
             # Never earlier than the entry before, so that a clock set back cannot reorder history.
-            now = max(
+            time = max(
                 self.clock().astimezone(UTC).isoformat(timespec="microseconds"), entries[-1].time if entries else ""
             )
             entry = Entry(
                 sequence=len(entries) + 1,
-                time=now,
+                time=time,
                 action=action,
                 release=release,
                 champion=release if action in MOVES else champion,

@@ -24,6 +24,7 @@ from components.recsys.frames import Catalogue, Histories, Interactions
 from components.recsys.home import Home
 from components.recsys.ledger import Ledger
 from components.recsys.models.base import Model
+from components.recsys.policy import gradual
 from components.recsys.progress import Told
 from components.recsys.release import SHORT, Release, canonical, judged_of, load, releases_of, resolve, save
 from components.recsys.report import ReportData, exposure_of, render
@@ -65,7 +66,8 @@ def register(
     split, items, _ = splits.load(parts["split"])
     judged = load(open_store(str(parts["challenger"])), fit["digest"])
     ledger = Ledger(home)
-    if verdict["outcome"] == "unchanged":
+    outcome = verdict["outcome"]
+    if outcome == "unchanged":
         digest = verdict["champion"]
         release = load(releases_of(home), digest)
         told(f"release {digest[:SHORT]} stays: nothing new to release")
@@ -90,7 +92,11 @@ def register(
             "lineage": _digests(parts),
         }
         reason = " ".join(verdict["reasons"])
-        if verdict["promote"]:
+        if verdict["promote"] and verdict["champion"] and gradual(home.store):
+            ledger.append("approve", digest, reason, run, evidence, expect_champion=verdict["champion"])
+            told(f"release {digest[:SHORT]} passed the gate; a rollout gives it to a few people first")
+            outcome = "approved"
+        elif verdict["promote"]:
             ledger.append("promote", digest, reason, run, evidence, expect_champion=verdict["champion"])
             told(f"release {digest[:SHORT]} is the champion")
         else:
@@ -121,7 +127,7 @@ def register(
         told(untracked)
     result = {
         "run": run,
-        "outcome": verdict["outcome"],
+        "outcome": outcome,
         "chosen": verdict["chosen"],
         "reasons": verdict["reasons"],
         "release": digest,

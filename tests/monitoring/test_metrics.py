@@ -6,7 +6,19 @@ from prometheus_client import CollectorRegistry, Counter
 
 from monitoring import metrics
 
-LABELS = {"endpoint", "code", "model", "release", "variant", "feature", "reason", "outcome", "operation"}
+LABELS = {
+    "endpoint",
+    "code",
+    "model",
+    "release",
+    "variant",
+    "feature",
+    "reason",
+    "outcome",
+    "operation",
+    "kind",
+    "guard",
+}
 
 
 def test_every_metric_is_listed_once():

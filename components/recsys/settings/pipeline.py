@@ -1,33 +1,16 @@
-"""Every knob of Everloop, typed, with its default, unit and reason; written once.
+"""Settings of the training pipeline: one section a step.
 
->>> settings = load_settings("settings.yaml", overrides=["train.seed=7"])
->>> settings.train.seed
-7
-
-The sections are the pipeline's parameters (one dict each), the JSON is one environment variable of the services,
-the JSON Schema (`Settings.model_json_schema()`) is the reference in the docs and the chart's schema.
+>>> PrepareSettings().split
+'user_time'
 """
 
-import difflib
-import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from components.recsys.errors import InputError
+from components.recsys.settings.base import Section, Share
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Severity = Literal["stop", "warn", "off"]
-PATH_SEPARATOR = "."
-
-
-class Section(BaseModel):
-    """A group of knobs for one concern. Unknown names are refused, and the nearest known one is suggested."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Source(Section):
@@ -240,146 +223,3 @@ class GateSettings(Section):
     )
     bootstrap: int = Field(default=5000, ge=100, description="Resamples for each comparison: p-values down to 0.0002.")
     seed: int = Field(default=42, ge=0, description="Seed of the resampling.")
-
-
-class ServingSettings(Section):
-    """The predictor."""
-
-    name: str = Field(default="everloop", description="The model's name in the URL: /v1/models/NAME:predict.")
-    host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(default=8080, ge=0, le=65535, description="Port; 0 takes a free one.")
-    max_body_bytes: int = Field(default=1_000_000, ge=1024, description="Larger request bodies are refused with 413.")
-    max_instances: int = Field(default=256, ge=1, description="Lists in one request; more are refused with 400.")
-    max_k: int = Field(default=1000, ge=1, description="Longest list; longer is refused with 400.")
-    max_history: int = Field(
-        default=500,
-        ge=1,
-        description="Newest events of a user that count; older ones add nothing under the recency weight.",
-    )
-    history: str = Field(
-        default="", description="URL of the online history; empty: an embedded SQLite file in the home."
-    )
-    poll_seconds: float = Field(default=1.0, gt=0, description="How often the ledger is asked for a new champion.")
-    request_timeout_seconds: float = Field(
-        default=10.0, gt=0, description="A client that sends its request slower than this is cut off."
-    )
-    grace_seconds: float = Field(default=10.0, ge=0, description="At the end, requests in flight get this long.")
-    drain_seconds: float = Field(
-        default=0.0,
-        ge=0,
-        description="After SIGTERM the server says not ready and answers on for this long, until balancers have noticed; 5 on Kubernetes.",
-    )
-    history_cache_users: int = Field(
-        default=100_000, ge=1, description="Users whose history is held in memory; 1 kB each at 100 events."
-    )
-
-
-class TrackingSettings(Section):
-    """Experiment tracking."""
-
-    uri: str = Field(default="", description="MLflow server; empty: a SQLite database in the home.")
-    experiment: str = Field(default="everloop", description="MLflow experiment.")
-    timeout_seconds: float = Field(default=20, gt=0, description="After this the run goes on untracked and says so.")
-
-
-class Settings(Section):
-    """All of it. `everloop run --set SECTION.NAME=VALUE`, or a YAML or JSON file with `--settings FILE`."""
-
-    data: DataSettings = DataSettings()
-    quality: QualitySettings = QualitySettings()
-    prepare: PrepareSettings = PrepareSettings()
-    train: TrainSettings = TrainSettings()
-    evaluate: EvaluateSettings = EvaluateSettings()
-    gate: GateSettings = GateSettings()
-    serving: ServingSettings = ServingSettings()
-    tracking: TrackingSettings = TrackingSettings()
-
-
-def load_settings(file: str | Path | None = None, overrides: Iterable[str] = ()) -> Settings:
-    """Settings from a YAML or JSON file, then `section.name=value` overrides (values are YAML).
-
-    Raises InputError with the nearest known name for an unknown one.
-    """
-    values: dict[str, Any] = {}
-    if file is not None:
-        try:
-            loaded = yaml.safe_load(Path(file).read_text())
-        except FileNotFoundError:
-            raise InputError(f"settings file {file} does not exist") from None
-        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-            raise InputError(f"settings file {file} cannot be read: {str(error).splitlines()[0]}") from None
-        if not isinstance(loaded, dict | None):
-            raise InputError(f"settings file {file} must hold sections (a mapping), not {type(loaded).__name__}")
-        values = loaded or {}
-    for override in overrides:
-        path, separator, text = override.partition("=")
-        if not separator:
-            raise InputError(f"--set {override}: write it as SECTION.NAME=VALUE")
-        _put(values, path.strip().split(PATH_SEPARATOR), yaml.safe_load(text), override)
-    return parse(Settings, _merge(Settings().model_dump(mode="json"), values))
-
-
-def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """So that one name of a section can be given without the others: {quality: {missing: {severity: warn}}}."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = base.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
-
-
-Parsed = TypeVar("Parsed", bound=BaseModel)
-
-
-def parse(kind: type[Parsed], values: Mapping[str, Any], path: str = "") -> Parsed:
-    """`values` as a `kind`; a mistake becomes an InputError that names the setting and the nearest known name.
-
-    >>> parse(TrainSettings, {"sed": 7})
-    InputError: unknown setting 'sed'; did you mean 'seed'?
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise InputError(_sentence(kind, error, path)) from None
-
-
-def _sentence(kind: type[BaseModel], error: ValidationError, path: str) -> str:
-    problem = error.errors()[0]
-    where = _spelled(kind, problem["loc"])
-    name = PATH_SEPARATOR.join(([path] if path else []) + where)
-    if problem["type"] == "extra_forbidden":
-        known = _names(kind, where[:-1])
-        near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else "known are " + ", ".join(sorted(known))
-        return f"unknown setting '{name}'; {hint}"
-    given = json.dumps(problem["input"], default=str)
-    return f"setting '{name}': {problem['msg'][0].lower()}{problem['msg'][1:]}, not {given[:80]}"
-
-
-def _spelled(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """A location as people write it: without the names that pydantic gives to the arms of a union."""
-    where: list[str] = []
-    below: Any = kind
-    for part in location:
-        inside = isinstance(below, type) and issubclass(below, BaseModel)
-        if inside or isinstance(part, int) or getattr(below, "__origin__", None) is dict:
-            where.append(str(part))
-            below = below.model_fields[part].annotation if inside and part in below.model_fields else None
-    return where
-
-
-def _names(kind: type[BaseModel], where: list[str]) -> list[str]:
-    for part in where:
-        field = kind.model_fields.get(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return []
-        kind = field.annotation
-    return list(kind.model_fields)
-
-
-def _put(values: dict[str, Any], path: list[str], value: Any, override: str) -> None:
-    for part in path[:-1]:
-        values = values.setdefault(part, {})
-        if not isinstance(values, dict):
-            raise InputError(f"--set {override}: {part} is not a section")
-    values[path[-1]] = value
