@@ -6,7 +6,8 @@
 
 Each step is a subprocess of this environment; its messages arrive as lines (see `components.recsys.progress`), everything
 else it prints goes to the run's log. Results of earlier runs are taken from KFP's cache, keyed by the inputs of each step;
-the cache's folder is named by our source's digest, so other code never answers.
+the cache's folder is named by our source's digest, so other code never answers, and a damaged artifact is no answer
+(see `pipelines.cache`, which also keeps the folder of runs small).
 """
 
 import builtins
@@ -61,18 +62,22 @@ def run_local(
         with _warm(settings, home), scratch as workspace, _quiet(follower):
             from kfp import local
 
+            from pipelines.cache import ENTRIES, RUNS, checked, prune
             from pipelines.training import arguments, training
 
+            prune(work)
+            entries = work / ENTRIES / source_digest()[:16]
             local.init(
                 runner=local.SubprocessRunner(use_venv=False),
-                pipeline_root=str(work / "runs"),
+                pipeline_root=str(work / RUNS),
                 workspace_root=workspace,
                 enable_caching=True,
-                cache_root=str(work / "cache" / source_digest()[:16]),
+                cache_root=str(entries),
             )
             _without_retries(training.pipeline_spec)
             try:
-                task = training(**arguments(home.url, sources, settings))
+                with checked(entries, follower.say):
+                    task = training(**arguments(home.url, sources, settings))
             except Exception as error:  # noqa: BLE001 - KFP raises bare RuntimeErrors; a step's own words are better
                 if follower.failure is not None:
                     raise ERRORS.get(follower.failure.get("code", 3), EverloopError)(follower.failure["text"]) from None
@@ -136,6 +141,11 @@ class _Follower(io.TextIOBase):
             for line in whole:
                 self._line(line)
         return len(text)
+
+    def say(self, step: str, text: str) -> None:
+        """A sentence of the runner itself, among those of the steps."""
+        with self.lock:
+            self.listener({"step": step, "event": "told", "text": text})
 
     def _line(self, line: str) -> None:
         self.lines.append(line + "\n")
