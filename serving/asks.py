@@ -18,17 +18,21 @@ DEFAULT_K = 10
 MOST_ITEMS = 25_000  # in one answer: 3 MB of JSON
 MAX_ID = 1000  # characters; longer is no id, and would only fill logs and stores
 FIELDS = frozenset({"user_id", "k", "history", "context", "filters"})
+MOMENT = frozenset({"item_id", "event"})
 FILTERS = frozenset({"seen", "exclude", "where"})
 Value = str | int | float | bool
 
 
 @dataclass(slots=True)
 class Ask:
-    """One list. user: "" for somebody without an id. history: None where the online history is to be used."""
+    """One list. user: "" for somebody without an id.
+
+    history: (item, kind of event), oldest first, "" for a kind unsaid; None where the online history is to be used.
+    """
 
     user: str = ""
     k: int = DEFAULT_K
-    history: list[str] | None = None
+    history: list[tuple[str, str]] | None = None
     genres: list[str] = field(default_factory=list)
     drop_seen: bool = True
     exclude: list[str] = field(default_factory=list)
@@ -75,7 +79,7 @@ def read_ask(instance: Any, settings: ServingSettings, where: str) -> Ask:
         ask.k = read_k(k, settings, f"{where}.k")
     history = instance.get("history")
     if history is not None:
-        ask.history = read_ids(history, f"{where}.history")[-settings.max_history :]
+        ask.history = read_history(history, f"{where}.history")[-settings.max_history :]
     context = instance.get("context")
     if context is not None:
         ask.genres = read_genres(context, f"{where}.context")
@@ -105,6 +109,25 @@ def read_ids(value: Any, where: str) -> list[str]:
     if not isinstance(value, list):
         raise InputError(f"{where} must be a list of item ids, not {described(value)}")
     return [read_id(item, f"{where}[{index}]") for index, item in enumerate(value)]
+
+
+def read_history(value: Any, where: str) -> list[tuple[str, str]]:
+    """Ids, or objects of an id and the kind of event, which releases may weigh."""
+    if not isinstance(value, list):
+        raise InputError(f"{where} must be a list of item ids, not {described(value)}")
+    return [read_moment(one, where, index) for index, one in enumerate(value)]
+
+
+def read_moment(value: Any, where: str, index: int) -> tuple[str, str]:
+    if not isinstance(value, dict):
+        return read_id(value, f"{where}[{index}]"), ""
+    where = f"{where}[{index}]"
+    if not MOMENT.issuperset(value):
+        raise unknown(next(name for name in value if name not in MOMENT), MOMENT, where)
+    if value.get("item_id") is None:
+        raise InputError(f'{where} lacks item_id; write {{"item_id": "50", "event": "click"}}, or the id alone')
+    kind = value.get("event")
+    return read_id(value["item_id"], f"{where}.item_id"), "" if kind is None else read_id(kind, f"{where}.event")
 
 
 def read_k(value: Any, settings: ServingSettings, where: str) -> int:

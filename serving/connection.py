@@ -9,13 +9,13 @@ second, since a timer a request would cost every request.
 import asyncio
 import re
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
+from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from components.recsys.settings import ServingSettings
-from serving.measures import Measures
 
 MOST_HEAD = 65_536  # bytes of request line and headers, as most servers take
 SWEEP_SECONDS = 0.5
@@ -23,11 +23,17 @@ LAST_CALL_SECONDS = 0.3
 UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
+class CutOffs(Protocol):
+    """Whoever counts connections that the guards ended."""
+
+    cut_off: Counter
+
+
 class Connection(HttpToolsProtocol):
     """began: when the request now arriving began, or the connection if none came yet; None while none is expected."""
 
     limit_seconds: float
-    measures: Measures
+    measures: CutOffs
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -125,7 +131,7 @@ def without_upgrade(data: bytes) -> bytes:
     return UPGRADE.sub(b"\r\nx-upgrade:", head) + end + body
 
 
-def guarded(settings: ServingSettings, measures: Measures) -> type[Connection]:
+def guarded(settings: ServingSettings, measures: CutOffs) -> type[Connection]:
     """A Connection class with these limits; uvicorn makes one instance a connection."""
     return type(
         "GuardedConnection", (Connection,), {"limit_seconds": settings.request_timeout_seconds, "measures": measures}

@@ -119,7 +119,7 @@ class Service:
 
     def _prepare(self, leading: Leading, ask: Ask) -> Prepared:
         if ask.history is not None:
-            past = leading.predictor.past((item, "") for item in ask.history)
+            past = leading.predictor.past(ask.history)
             cause = "" if len(past[0]) else "unknown_items" if ask.history else "no_history"
         elif ask.user:
             past, cause = self._recall(leading, ask.user)

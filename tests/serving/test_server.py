@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from components.recsys.errors import InputError, StoreError
-from serving.server import listen
+from serving.process import listen
 
 PROGRAM = """
 import sys
