@@ -131,6 +131,8 @@ class RetrainSettings(Section):
 class RolloutSettings(Section):
     """How a release that passed the gate reaches people, a few first."""
 
+    host: str = Field(default="127.0.0.1", description="Address of the rollout engine's metrics.")
+    port: int = Field(default=8092, ge=0, le=65535, description="Port; 0 takes a free one.")
     steps: tuple[Share, ...] = Field(
         default=(0.05, 0.25, 1.0),
         min_length=1,
@@ -158,6 +160,9 @@ class RolloutSettings(Section):
         default=0.0001, description="p-value of the observed split below which it is not the asked one."
     )
     max_seconds: Positive = Field(default=14 * 86_400.0, description="A rollout that has not ended by then is aborted.")
+    click_seconds: float = Field(
+        default=300.0, ge=0, description="Time that a list gets to be clicked before its click rate counts."
+    )
     interval_seconds: Positive = Field(default=5.0, description="How often the guards are looked at.")
     shadow: bool = Field(
         default=False, description="Mirror the candidate's requests before the first step, unanswered."
@@ -171,3 +176,10 @@ class RolloutSettings(Section):
     predictor_url: str = Field(
         default="", description="Where releases answer when predictors is urls; {digest} and {short} are replaced."
     )
+    keep_seconds: float = Field(
+        default=86_400.0,
+        ge=0,
+        description="A former champion's predictor stays warm for this long, so that a rollback takes seconds; 200 MB of memory each.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address of the engine's metrics.")
+    port: int = Field(default=8091, ge=0, le=65535, description="Port of the engine's metrics; 0 takes a free one.")
