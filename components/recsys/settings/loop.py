@@ -75,6 +75,8 @@ class FeedbackSettings(Section):
 class DriftSettings(Section):
     """When what people do has changed."""
 
+    host: str = Field(default="127.0.0.1", description="Address of the monitor's metrics.")
+    port: int = Field(default=8091, ge=0, le=65535, description="Port of the monitor's metrics; 0 takes a free one.")
     window_days: int = Field(default=7, ge=1, description="Days compared: whole weeks, so that weekdays do not drift.")
     baseline_windows: int = Field(
         default=4, ge=2, description="Windows before that show how much weeks differ anyway: season and noise."
@@ -182,4 +184,3 @@ class RolloutSettings(Section):
         description="A former champion's predictor stays warm for this long, so that a rollback takes seconds; 200 MB of memory each.",
     )
     host: str = Field(default="127.0.0.1", description="Address of the engine's metrics.")
-    port: int = Field(default=8091, ge=0, le=65535, description="Port of the engine's metrics; 0 takes a free one.")
