@@ -133,7 +133,6 @@ class RetrainSettings(Section):
 class RolloutSettings(Section):
     """How a release that passed the gate reaches people, a few first."""
 
-    host: str = Field(default="127.0.0.1", description="Address of the rollout engine's metrics.")
     port: int = Field(default=8092, ge=0, le=65535, description="Port; 0 takes a free one.")
     steps: tuple[Share, ...] = Field(
         default=(0.05, 0.25, 1.0),
