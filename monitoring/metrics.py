@@ -30,6 +30,10 @@ class Metric(Generic[Kind]):
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
 
+    def __str__(self) -> str:
+        """The name, so that a query is written f"rate({REQUESTS}[5m])" and a misspelt metric is a NameError."""
+        return self.name
+
     def on(self, registry: CollectorRegistry) -> Kind:
         """The metric itself, in a registry of its own, so that two servers in one process do not share counts."""
         more = {"buckets": self.buckets} if self.buckets else {}
@@ -101,13 +105,20 @@ SHADOW_LISTS = Metric("everloop_shadow_lists_total", "Requests mirrored to a sha
 # The prediction log.
 LOG_RECORDS = Metric(
     "everloop_log_records_total",
-    "Prediction log records, by outcome: spooled, or dropped because memory or spool was full.",
+    "Prediction log records, by outcome: spooled, or dropped since memory, spool or disk was full or it is no text.",
     Counter,
     ("outcome",),
 )
 LOG_UPLOADS = Metric("everloop_log_uploads_total", "Uploads of segments, by outcome.", Counter, ("outcome",))
 LOG_SPOOL_BYTES = Metric("everloop_log_spool_bytes", "Disk taken by segments that wait for upload.", Gauge)
 LOG_UPLOADED = Metric("everloop_log_uploaded_timestamp_seconds", "Unix time of the last upload without a fault.", Gauge)
+EVENTS_EXPORTED = Metric("everloop_events_exported_total", "Accepted events copied into the home's log.", Counter)
+EVENT_EXPORT_FAILED = Metric(
+    "everloop_event_export_failed_total", "Turns in which accepted events could not be copied.", Counter
+)
+EVENT_EXPORT_SEEN = Metric(
+    "everloop_event_export_timestamp_seconds", "Unix time at which the home last had everything accepted.", Gauge
+)
 
 # The monitor.
 MONITOR_RUNS = Metric("everloop_monitor_looks_total", "Looks at the logs, by outcome.", Counter, ("outcome",))
