@@ -7,12 +7,10 @@
 
 import time
 
-from components.recsys.errors import InputError
 from components.recsys.version import VERSION
 from serving import v2
 from serving.asks import read_asks
 from serving.endpoints import Endpoints, Message, Receive, Reply, Routes, dumped
-from serving.feedback import read_feedback
 from serving.service import NotReady, Service, model_facts
 
 
@@ -52,15 +50,7 @@ class App(Endpoints):
         return 200, dumped(v2.write_tensors(await self.service.predict(asks), body, self.settings.name))
 
     async def events(self, scope: Message, receive: Receive) -> Reply:
-        try:
-            events = read_feedback(await self.read(scope, receive), self.settings, time.time())
-        except InputError:
-            self.measures.events.labels(outcome="refused").inc()
-            raise
-        fresh = await self.service.take_feedback(events)
-        return 200, dumped(
-            {"accepted": sum(fresh), "duplicates": len(fresh) - sum(fresh), "event_ids": [e.event_id for e in events]}
-        )
+        return 200, dumped(await self.service.intake.take(await self.read(scope, receive), time.time()))
 
     async def models(self, scope: Message, receive: Receive) -> Reply:
         return 200, dumped({"models": [self.settings.name]})

@@ -10,6 +10,7 @@ A backend is chosen by the URL's scheme. Events are kept whole in an append-only
 next run can ingest them; an event id is taken once.
 """
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,6 +53,15 @@ SELECT DISTINCT timestamp, item_id, event FROM feedback WHERE user_id = ?
 ORDER BY timestamp DESC, item_id DESC, event DESC LIMIT ?
 """
 
+NEWEST = """
+SELECT coalesce((SELECT max(rowid) FROM feedback), 0), coalesce((SELECT value FROM meta WHERE key = 'seeded'), -1)
+"""
+
+AFTER = """
+SELECT rowid, user_id, item_id, timestamp, event, value, request_id, event_id FROM feedback
+WHERE rowid > ? ORDER BY rowid LIMIT ?
+"""
+
 Moment = list[int | str]  # [microseconds, item, kind of event]: one event in a history, sorted by time
 
 
@@ -85,15 +95,30 @@ class History(Protocol):
     def seeded(self) -> int:
         """The version of the event table that was taken over last; -1 for none."""
 
+    def changed(self) -> list[str] | None:
+        """Whose history another writer changed since the last call; None: anybody's. For whoever keeps histories in memory."""
+
+    def users(self, most: int) -> list[str]:
+        """Some users with a history, in the order of their ids."""
+
     def feedback(self) -> pl.DataFrame:
         """Every event that came here, whole, in the columns of the event table: what the next run ingests."""
+
+    def feedback_after(self, row: int, most: int) -> list[tuple[int, Feedback]]:
+        """The oldest events kept after a row, each with its own row number; rows rise, and are never given again."""
+
+    def identity(self) -> str:
+        """A name that only this store has, for whoever remembers its rows: one made anew begins with row 1 again."""
 
     def close(self) -> None:
         """Give the store back."""
 
 
 class SQLiteHistory:
-    """One file (or memory). Commits are synced, so what was confirmed survives a power cut. One server a file."""
+    """One file (or memory). Commits are synced, so what was confirmed survives a power cut.
+
+    Several processes may share a file; who keeps histories in memory asks `changed` before believing them.
+    """
 
     def __init__(self, path: Path | None, limit: int) -> None:
         self.url = f"sqlite://{path}" if path else "memory://"
@@ -107,6 +132,7 @@ class SQLiteHistory:
             # In write-ahead mode a reader never waits for a writer; memory has one connection and no log.
             self.reader = connect(path) if path else self.writer
             self.reading = threading.Lock() if path else self.lock
+        self.looked: tuple[int, int, int] | None = None  # SQLite's version, newest row, data version at the last look
 
     def read(self, user: str) -> list[tuple[str, str]]:
         with told(self.url), self.reading:
@@ -165,11 +191,41 @@ class SQLiteHistory:
             row = self.writer.execute("SELECT value FROM meta WHERE key = 'seeded'").fetchone()
         return int(row[0]) if row else -1
 
+    def changed(self) -> list[str] | None:
+        with told(self.url), self.reading:
+            # Two microseconds while nobody wrote; it counts the commits of all other connections, of any process.
+            version = self.reader.execute("PRAGMA data_version").fetchone()[0]
+            before = self.looked
+            if before is not None and before[0] == version:
+                return []
+            newest, seed = self.reader.execute(NEWEST).fetchone()
+            self.looked = version, newest, seed
+            if before is None or before[2] != seed:
+                return None
+            rows = self.reader.execute("SELECT DISTINCT user_id FROM feedback WHERE rowid > ?", (before[1],))
+            return [user for (user,) in rows.fetchall()]
+
+    def users(self, most: int) -> list[str]:
+        with told(self.url), self.reading:
+            rows = self.reader.execute("SELECT user_id FROM histories ORDER BY user_id LIMIT ?", (most,)).fetchall()
+        return [user for (user,) in rows]
+
     def feedback(self) -> pl.DataFrame:
         with told(self.url), self.lock:
             rows = self.writer.execute(f"SELECT {', '.join(FEEDBACK)} FROM feedback ORDER BY rowid").fetchall()
         frame = pl.DataFrame(rows, schema=FEEDBACK, orient="row")
         return frame.with_columns(pl.col("request_id").replace("", None))
+
+    def feedback_after(self, row: int, most: int) -> list[tuple[int, Feedback]]:
+        with told(self.url), self.reading:
+            rows = self.reader.execute(AFTER, (row, most)).fetchall()
+        return [(number, Feedback(*values)) for number, *values in rows]
+
+    def identity(self) -> str:
+        with self._transaction() as writer:
+            writer.execute("INSERT OR IGNORE INTO meta VALUES ('identity', ?)", (secrets.randbits(48),))
+            row = writer.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
+        return f"{row[0]:012x}"
 
     def close(self) -> None:
         with self.lock, suppress(sqlite3.Error):

@@ -1,10 +1,9 @@
-"""What the server does for a request once it is read: lists, feedback, readiness; no HTTP in here.
+"""What the server does for a request once it is read: lists, readiness; no HTTP in here.
 
 >>> await service.predict([Ask(user="42")])
 [{'request_id': '5f0c...', 'release': '9f2c...', 'variant': 'champion', 'items': [...]}]
 """
 
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,14 +16,13 @@ from components.recsys.release import SHORT
 from components.recsys.settings import ServingSettings
 from serving.asks import Ask
 from serving.batches import Batches
-from serving.feedback import Writer
-from serving.history import Feedback, History
+from serving.history import History
+from serving.intake import Intake
 from serving.logs import log
 from serving.measures import Measures
 from serving.predictor import NOTHING, Past, Predictor, Prepared
 
 Json = dict[str, Any]
-QUIET_SECONDS = 10.0  # between two log lines on a history that keeps failing
 
 
 class NotReady(EverloopError):
@@ -43,11 +41,10 @@ class Leading:
 class Service:
     def __init__(self, settings: ServingSettings, history: History, measures: Measures) -> None:
         self.settings, self.history, self.measures = settings, history, measures
-        self.writer = Writer(history)
+        self.intake = Intake(history, settings, measures, self.forget)
         self.batches = Batches()
         self.leading: Leading | None = None
         self.draining = False
-        self.complained = -QUIET_SECONDS
 
     @property
     def ready(self) -> bool:
@@ -90,26 +87,13 @@ class Service:
         leading.lists.inc(len(answers))
         return answers
 
-    async def take_feedback(self, events: Sequence[Feedback]) -> list[bool]:
-        """Keep events; which of them were new. The next list knows them. Raises StoreError."""
-        try:
-            fresh = await self.writer.append(events)
-        except StoreError as error:
-            self._complain("append", error)
-            raise StoreError(
-                "the online history cannot be written just now; the events were not taken, send them again"
-            ) from None
-        leading = self.leading
-        if leading:
-            for event in events:
-                leading.pasts.pop(event.user_id, None)
-        accepted = sum(fresh)
-        self.measures.events.labels(outcome="accepted").inc(accepted)
-        self.measures.events.labels(outcome="duplicate").inc(len(fresh) - accepted)
-        return fresh
+    def forget(self, user: str) -> None:
+        """Read the user's history anew for the next list."""
+        if self.leading:
+            self.leading.pasts.pop(user, None)
 
     def close(self) -> None:
-        self.writer.close()
+        self.intake.close()
         self.history.close()
 
     def _leading(self) -> Leading:
@@ -136,7 +120,7 @@ class Service:
         try:
             events = self.history.read(user)
         except StoreError as error:
-            self._complain("read", error)
+            self.intake.complain("read", error)
             return NOTHING, "history_unavailable"
         past = leading.predictor.past(events)
         known = past, "" if len(past[0]) else "unknown_items" if events else "unknown_user"
@@ -145,12 +129,6 @@ class Service:
             leading.pasts.popitem(last=False)
         self.measures.users_cached.set(len(leading.pasts))
         return known
-
-    def _complain(self, operation: str, error: StoreError) -> None:
-        self.measures.history_errors.labels(operation=operation).inc()
-        if time.monotonic() - self.complained >= QUIET_SECONDS:
-            self.complained = time.monotonic()
-            log("the online history failed", operation=operation, why=str(error))
 
 
 def model_facts(predictor: Predictor) -> Json:
