@@ -69,7 +69,9 @@ bench-quality: $(VENV)/.ready-all ## quality of the models on MovieLens 100K
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
 constraints: $(BIN)/uv ## resolve constraints.txt anew from pyproject.toml
-	@$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra all --upgrade pyproject.toml -o constraints.txt
+	@{ echo "# The one resolved set of versions, used by every install and image. Made by: make constraints"; \
+	   printf 'pip\nuv\n' | $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra all --upgrade \
+	   pyproject.toml -; } > constraints.new && mv constraints.new constraints.txt
 
 clean: ## remove what runs and builds leave
 	rm -rf .everloop build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

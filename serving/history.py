@@ -155,16 +155,7 @@ class SQLiteHistory:
     def seed(self, events: pl.DataFrame, version: int) -> bool:
         if self.seeded() >= version:
             return False
-        newest = (
-            events.select("user_id", "timestamp", "item_id", "event")
-            .unique()
-            .sort("timestamp", "item_id", "event")
-            .group_by("user_id", maintain_order=True)
-            .agg(
-                pl.col("timestamp").cast(pl.Datetime("us", "UTC")).to_physical().tail(self.limit),
-                pl.col("item_id", "event").tail(self.limit),
-            )
-        )
+        newest = histories(events, self.limit)
         for start in range(0, newest.height, CHUNK):
             part = newest.slice(start, CHUNK)
             with self._transaction() as writer:
@@ -238,11 +229,8 @@ class SQLiteHistory:
         return [list(row) for row in rows]
 
     def _put(self, writer: sqlite3.Connection, user: str, moments: Iterable[Moment], seed: int) -> None:
-        # The same event may come from the table and as feedback; time, item and kind tell that it is one.
-        distinct = sorted({(moment[0], moment[1], moment[2]) for moment in moments})
-        writer.execute(
-            "INSERT OR REPLACE INTO histories VALUES (?, ?, ?)", (user, orjson.dumps(distinct[-self.limit :]), seed)
-        )
+        events = orjson.dumps(merged(moments, self.limit))
+        writer.execute("INSERT OR REPLACE INTO histories VALUES (?, ?, ?)", (user, events, seed))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -255,6 +243,25 @@ class SQLiteHistory:
                 with suppress(sqlite3.Error):  # a full disk may have rolled back already
                     self.writer.execute("ROLLBACK")
                 raise
+
+
+def histories(events: pl.DataFrame, limit: int) -> pl.DataFrame:
+    """The newest of the event table: a row a user, with lists timestamp (microseconds), item_id and event, oldest first."""
+    return (
+        events.select("user_id", "timestamp", "item_id", "event")
+        .unique()
+        .sort("timestamp", "item_id", "event")
+        .group_by("user_id", maintain_order=True)
+        .agg(
+            pl.col("timestamp").cast(pl.Datetime("us", "UTC")).to_physical().tail(limit),
+            pl.col("item_id", "event").tail(limit),
+        )
+    )
+
+
+def merged(moments: Iterable[Sequence[int | str]], limit: int) -> list[Sequence[int | str]]:
+    """The newest, sorted. The same event may come from the table and as feedback; time, item and kind tell that it is one."""
+    return [*sorted({(moment[0], moment[1], moment[2]) for moment in moments})[-limit:]]
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
@@ -286,7 +293,13 @@ def _memory(url: str, limit: int) -> History:
     return SQLiteHistory(None, limit)
 
 
-HISTORIES = {"sqlite": _sqlite, "memory": _memory}
+def _redis(url: str, limit: int) -> History:
+    from serving.history_redis import RedisHistory  # an extra: only who names it needs it
+
+    return RedisHistory(url, limit)
+
+
+HISTORIES = {"sqlite": _sqlite, "memory": _memory, "redis": _redis, "rediss": _redis}
 
 
 def open_history(url: str, limit: int) -> History:

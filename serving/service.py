@@ -78,6 +78,7 @@ class Service:
     async def predict(self, asks: Sequence[Ask]) -> list[Json]:
         """A list for each ask, all from one release. Raises InputError, NotReady."""
         leading = self._leading()
+        self._forget_changed(leading)
         answers = await self.batches.answer(leading.predictor, [self._prepare(leading, ask) for ask in asks])
         for answer in answers:
             if "fallback" in answer:
@@ -110,6 +111,21 @@ class Service:
         else:
             past, cause = NOTHING, "no_history"
         return leading.predictor.prepare(ask, past, cause)
+
+    def _forget_changed(self, leading: Leading) -> None:
+        """Histories that another server changed are read anew; while nobody can say, what is known counts."""
+        if not leading.pasts:
+            return
+        try:
+            users = self.history.changed()
+        except StoreError as error:
+            self.intake.complain("read", error)
+            return
+        if users is None:
+            leading.pasts.clear()
+            return
+        for user in users:
+            leading.pasts.pop(user, None)
 
     def _recall(self, leading: Leading, user: str) -> tuple[Past, str]:
         """The user's history in the release's vocabulary, and why it is empty if it is."""

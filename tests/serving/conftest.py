@@ -2,6 +2,9 @@
 
 import csv
 import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,3 +152,66 @@ def client(small_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
     home = shutil.copytree(small_world.home, tmp_path_factory.mktemp("served") / "home")
     with served(home) as made:
         yield made
+
+
+class RedisServer:
+    """A real redis-server on a free port, for as long as the block lasts; `stop` and `start` play its faults."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+
+    def start(self) -> None:
+        options = {
+            "port": self.port, "bind": "127.0.0.1", "dir": self.folder, "save": "",
+            "appendonly": "yes", "appendfsync": "always", "requirepass": "",
+        }  # fmt: skip
+        command = ["redis-server", *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            if self.ask("PING").startswith(b"+PONG"):
+                return
+            assert self.process.poll() is None, "redis-server ended at once"
+            time.sleep(0.025)
+        raise AssertionError("redis-server does not answer")
+
+    def ask(self, command: str) -> bytes:
+        """One inline command, as netcat would send it."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+                line.sendall(command.encode() + b"\r\n")
+                return line.recv(1000)
+        except OSError:
+            return b""
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def one_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(one_redis: RedisServer) -> str:
+    """An empty Redis."""
+    assert one_redis.ask("FLUSHALL").startswith(b"+OK")
+    return one_redis.url
+
+
+@pytest.fixture
+def own_redis(one_redis: RedisServer, tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of this test alone, to be stopped."""
+    server = RedisServer(tmp_path)
+    yield server
+    server.stop()

@@ -13,9 +13,10 @@ from components.recsys.errors import InputError, StoreError
 from serving.history import Feedback, SQLiteHistory, open_history
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "redis"])
 def history(request, tmp_path):
-    url = f"sqlite://{tmp_path}/online/history.sqlite" if request.param == "sqlite" else "memory://"
+    urls = {"sqlite": f"sqlite://{tmp_path}/online/history.sqlite", "memory": "memory://"}
+    url = urls.get(request.param) or request.getfixturevalue("redis_url")
     opened = open_history(url, limit=5)
     yield opened
     opened.close()
@@ -149,6 +150,36 @@ def test_the_feedback_log_keeps_every_event_whole_in_the_columns_of_the_event_ta
     first = datetime(1970, 1, 1, tzinfo=UTC)
     assert frame.row(0) == ("a", "x", first.replace(microsecond=1), "book", 2.5, "e1", "r1")
     assert frame.row(1) == ("a", "y", first.replace(microsecond=2), "click", None, "e2", None)
+
+
+def test_events_are_taken_up_where_one_left_off(history):
+    sent = [event(f"{n}", n) for n in range(7)]
+    history.append(sent)
+    first = history.feedback_after(0, 3)
+    assert [one for _, one in first] == sent[:3]
+    rest = history.feedback_after(first[-1][0], 100)
+    assert [one for _, one in rest] == sent[3:]
+    assert sorted({row for row, _ in first + rest}) == [row for row, _ in first + rest]
+    assert history.feedback_after(rest[-1][0], 100) == []
+
+
+def test_a_store_has_a_name_that_stays(history):
+    assert history.identity() == history.identity() != ""
+
+
+def test_users_are_those_of_the_table_and_of_the_feedback(history):
+    assert history.users(10) == []
+    history.seed(table(("b", "x", 1), ("c", "x", 1)), version=1)
+    history.append([event("x", 1, "a"), event("y", 1, "c")])
+    assert history.users(10) == ["a", "b", "c"]
+    assert len(history.users(2)) == 2
+
+
+def test_after_a_seed_anybodys_history_may_have_changed(history):
+    assert history.changed() is None
+    assert history.changed() == []
+    history.seed(table(("a", "x", 1)), version=1)
+    assert history.changed() in (None, []), "no other connection wrote, so nothing need be said"
 
 
 MOMENTS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.integers(0, 6)), max_size=12)
