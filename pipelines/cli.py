@@ -9,7 +9,7 @@ import typer
 
 from components.recsys.errors import EverloopError
 from components.recsys.version import VERSION
-from pipelines.commands import kubeflow, models, releases, run, serve
+from pipelines.commands import controller, kubeflow, models, releases, run, serve
 from pipelines.console import say_error
 
 app = typer.Typer(
@@ -38,10 +38,11 @@ def everloop(
     pass
 
 
-for commands in (run, models, serve, releases, kubeflow):
+for commands in (run, models, serve, releases, controller, kubeflow):
     commands.add_to(app)
 
 COMMANDS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+COMMANDS |= {group.name for group in app.registered_groups if isinstance(group.name, str)}
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except EverloopError as error:
-        say_error(str(error), as_json)
+        say_error(str(error), as_json, error.exit_code, error.stage)
         sys.exit(error.exit_code)
     except typer.TyperException as error:
         if str(error):  # without words it is the help page, which has been shown
@@ -62,12 +63,12 @@ def main() -> None:
             )
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
-        say_error("stopped by you; nothing half-done stays behind, run again when you like", as_json)
+        say_error("stopped by you; nothing half-done stays behind, run again when you like", as_json, 130)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
     except OSError as error:
-        say_error(f"{error.filename or 'the machine'}: {error.strerror or error}", as_json)
+        say_error(f"{error.filename or 'the machine'}: {error.strerror or error}", as_json, 3)
         sys.exit(3)
 
 

@@ -48,9 +48,10 @@ def next_step(text: str) -> None:
     out.print(f"[dim]next:[/] {escape(text)}")
 
 
-def say_error(text: str, as_json: bool) -> None:
+def say_error(text: str, as_json: bool, code: int = 2, stage: str = "") -> None:
+    """code: the command's exit code. stage: the pipeline's step that failed."""
     if as_json:
-        answer({"error": text}, as_json)
+        answer({"error": text, "code": code, **({"stage": stage} if stage else {})}, as_json)
     err.print(f"[bold red]error:[/] {escape(text)}")
 
 

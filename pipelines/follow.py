@@ -81,6 +81,12 @@ def result_of(home: Home, run_id: str) -> Json:
         raise StoreError(f"run {run_id} left no result in {home.url}: was it submitted with another --home?") from None
 
 
+def failed_step(run: Json) -> str:
+    """The first of our steps that failed; empty when none is known to have."""
+    failed = [step for step, several in _tasks(run).items() if several[-1].get("state") == "FAILED"]
+    return failed[0] if failed else ""
+
+
 def _tasks(run: Json) -> dict[str, list[Json]]:
     """Our steps' tasks by name, oldest first; Kubeflow lists its own (drivers, executors, loops) beside them."""
     tasks: dict[str, list[Json]] = {}

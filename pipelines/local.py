@@ -80,7 +80,7 @@ def run_local(
                     task = training(**arguments(home.url, sources, settings))
             except Exception as error:  # noqa: BLE001 - KFP raises bare RuntimeErrors; a step's own words are better
                 if follower.failure is not None:
-                    raise ERRORS.get(follower.failure.get("code", 3), EverloopError)(follower.failure["text"]) from None
+                    raise _failed(follower.failure) from None
                 log = _write_log(work, follower)
                 raise EverloopError(f"a step failed without a word of its own ({error}); its log is {log}") from None
         run.result = json.loads(home.store.read(f"runs/{task.output}/result.json"))
@@ -88,6 +88,13 @@ def run_local(
     run.timings = follower.timings
     run.log = _write_log(work, follower)
     return run
+
+
+def _failed(message: Mapping[str, Any]) -> EverloopError:
+    """The failed step's own error."""
+    error = ERRORS.get(message.get("code", 3), EverloopError)(message["text"])
+    error.stage = message["step"].split()[0]
+    return error
 
 
 def _without_retries(spec: Any) -> None:

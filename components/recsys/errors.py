@@ -11,6 +11,7 @@ class EverloopError(Exception):
 
     exit_code = 3  # the machine or a store failed: nothing was lost, try again
     status = 503
+    stage = ""  # the pipeline's step that failed, where one did
 
 
 class InputError(EverloopError):

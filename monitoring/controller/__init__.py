@@ -1,0 +1,1 @@
+"""The retrain controller: an alert becomes at most one training run, and every decision can be read afterwards."""

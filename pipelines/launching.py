@@ -1,0 +1,227 @@
+"""Runs for the retrain controller: as a process of this machine, or on Kubeflow. One key makes one run, whoever asks again.
+
+>>> launcher = LocalLauncher(Home(".everloop"), settings_file="settings.yaml")
+>>> launcher.submit("everloop-drift-82761", {"asked_by": "alertmanager"})
+'everloop-drift-82761'
+>>> launcher.state("everloop-drift-82761")
+Progress(state='succeeded', outcome='promoted', reason='', stage='', refused=False)
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.recsys.datasets import cache_folder
+from components.recsys.errors import EverloopError, NotFound, Refused
+from components.recsys.home import Home
+from components.recsys.settings import Settings
+from components.recsys.store import FolderStore, told_as_store_error
+from monitoring.controller.launcher import Progress
+from pipelines.follow import failed_step, follow, result_of
+from pipelines.kubeflow import ENDED, ENDED_BADLY, Kubeflow
+from pipelines.submit import submit
+
+Json = dict[str, Any]
+Count = Callable[[], int | None]
+# The shell writes its number, which stays when it becomes the command; `sync` makes it outlast a power cut.
+BEGIN = 'echo $$ > "$0.part" && mv "$0.part" "$0" && { sync "$0" 2>/dev/null; exec "$@"; }'
+
+
+def uncounted() -> int | None:
+    return None
+
+
+class LocalLauncher:
+    """`everloop run --feedback` as a process of its own, which outlives the controller.
+
+    HOME/controller/runs/<key>/: request.json (why), pid (written by the run as it begins), result.json (its answer), log.
+    The folder's lock is taken before the process is made and inherited by it, so it is held without a gap until the run has
+    ended: whoever finds it free and a pid but no answer knows that the run broke off.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        settings_file: str | None = None,
+        sets: Sequence[str] = (),
+        new_events: Count = uncounted,
+        command: Sequence[str] = (),
+    ) -> None:
+        """command: instead of everloop's own; it prints one JSON object with `outcome`, or with `error`."""
+        self.folder = (home.local or cache_folder() / hashlib.sha256(home.url.encode()).hexdigest()[:12]) / "controller"
+        self.command = tuple(command) or (
+            *(sys.executable, "-m", "pipelines.cli", "run", "--home", home.url, "--feedback", "--json"),
+            *(("--settings", settings_file) if settings_file else ()),
+            *(part for set_ in sets for part in ("--set", set_)),
+        )
+        self.count = new_events
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def submit(self, key: str, evidence: Json) -> str:
+        folder = self._folder(key)
+        with told_as_store_error(str(folder)):
+            FolderStore(str(folder)).write("request.json", _dumped({"command": self.command, **evidence}))
+            with _lock(folder) as lock:
+                if lock is not None and not (folder / "pid").exists():
+                    self.children[key] = self._start(folder, key, lock)
+        return key
+
+    def _start(self, folder: Path, key: str, lock: int) -> "subprocess.Popen[bytes]":
+        with (folder / "result.json").open("wb") as out, (folder / "log").open("wb") as err:
+            return subprocess.Popen(
+                ["/bin/sh", "-c", BEGIN, str(folder / "pid"), *self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                pass_fds=[lock],
+                start_new_session=True,  # a signal to the controller is none to its runs
+                env={**os.environ, "EVERLOOP_ACTOR": f"retrain controller, {key}"},
+            )
+
+    def find(self, key: str) -> str | None:
+        folder = self._folder(key)
+        with told_as_store_error(str(folder)):
+            return key if (folder / "pid").exists() or _held(folder) else None
+
+    def state(self, handle: str) -> Progress:
+        folder = self._folder(handle)
+        if handle in self.children:
+            self.children[handle].poll()  # or it stays a zombie
+        with told_as_store_error(str(folder)):
+            running = _held(folder)  # before the answer is read, which may come in between
+            answer = _answer(folder / "result.json")
+            if answer is not None:
+                return progress_of(answer)
+            if running:
+                return Progress("running")
+            if not (folder / "pid").exists():
+                return Progress("failed", reason=f"the run never began; see {folder / 'log'}")
+            last = _last_line(folder / "log")
+        return Progress("failed", reason=f"the run broke off{f': {last}' if last else ''}; its log is {folder / 'log'}")
+
+    def new_events(self) -> int | None:
+        return self.count()
+
+    def _folder(self, key: str) -> Path:
+        if not key.replace("-", "").replace("_", "").isalnum():
+            raise NotFound(f"'{key}' is no run's key")
+        return self.folder / "runs" / key
+
+
+def progress_of(answer: Json) -> Progress:
+    """A run's own answer: `everloop run --json`."""
+    if "outcome" in answer:
+        return Progress("succeeded", outcome=str(answer["outcome"]))
+    refused = answer.get("code") == Refused.exit_code
+    return Progress("failed", reason=str(answer["error"]), stage=str(answer.get("stage", "")), refused=refused)
+
+
+def _answer(path: Path) -> Json | None:
+    """None while there is no whole one."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) and ("outcome" in value or "error" in value) else None
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[int | None]:
+    """The folder's lock for as long as the block, or a process that inherits it, lasts; None when another holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield descriptor
+    finally:
+        os.close(descriptor)  # not unlocked: a child that inherited it keeps it
+
+
+def _held(folder: Path) -> bool:
+    if not (folder / "lock").exists():
+        return False
+    with _lock(folder) as lock:
+        return lock is None
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return ""
+    return lines[-1][:300] if lines else ""
+
+
+def _dumped(value: Json) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1, default=str).encode()
+
+
+class KubeflowLauncher:
+    """The training pipeline on Kubeflow, under a name made from home and key: searched for before it is created.
+
+    connect: makes the client at each use, so that a Kubeflow that is down is asked again later. sources: what to train on.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Kubeflow],
+        home: Home,
+        settings: Settings,
+        sources: Callable[[], Mapping[str, list[str]]],
+        new_events: Count = uncounted,
+    ) -> None:
+        self.connect, self.home, self.settings = connect, home, settings
+        self.sources, self.count = sources, new_events
+
+    def submit(self, key: str, evidence: Json) -> str:
+        # The data may have grown since a first try, so that only the name tells that it is the same run.
+        found = self.find(key)
+        if found is not None:
+            return found
+        return submit(self.connect(), self.home, self.sources(), self.settings, self._name(key)).run_id
+
+    def find(self, key: str) -> str | None:
+        kubeflow = self.connect()
+        runs = kubeflow.runs_named(self._name(key), kubeflow.experiment(self.settings.tracking.experiment))
+        return str(runs[0]["run_id"]) if runs else None
+
+    def state(self, handle: str) -> Progress:
+        kubeflow = self.connect()
+        run = kubeflow.run(handle)
+        state = str(run.get("state", ""))
+        if state not in ENDED:
+            return Progress("running")
+        if state not in ENDED_BADLY:
+            return Progress("succeeded", outcome=str(result_of(self.home, handle)["outcome"]))
+        try:
+            follow(kubeflow, handle)  # it has ended: this returns at once, with the failed step's own words
+        except EverloopError as error:
+            return Progress("failed", reason=str(error), stage=failed_step(run), refused=isinstance(error, Refused))
+        return Progress("running")  # it was started again in between
+
+    def new_events(self) -> int | None:
+        return self.count()
+
+    def _name(self, key: str) -> str:
+        return f"{key}-{hashlib.sha256(self.home.url.encode()).hexdigest()[:8]}"
+
+
+def new_events(home: Home) -> int | None:
+    """Feedback events that no run has had yet. Raises StoreError."""
+    return None
+
+
+def feedback_sources(home: Home) -> dict[str, list[str]]:
+    """What a run on Kubeflow trains on: the home's new feedback, where its pods find it."""
+    return {"events": []}
