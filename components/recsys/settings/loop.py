@@ -30,6 +30,10 @@ class GatewaySettings(Section):
         default=1.0, description="A predictor that has not answered by then has failed; the other variant is asked."
     )
     poll_seconds: Positive = Field(default=0.25, description="How often the routes are read anew.")
+    console: bool = Field(
+        default=True,
+        description="Serve the console page. It shows ids of users and their histories: false where strangers reach the gateway.",
+    )
 
 
 class LogSettings(Section):
@@ -69,6 +73,10 @@ class FeedbackSettings(Section):
         default=("click", "view", "interaction"),
         min_length=1,
         description="Kinds of event that count as a click on a list.",
+    )
+    conversion_events: tuple[str, ...] = Field(
+        default=("booking", "purchase", "order"),
+        description="Kinds of event that count as a conversion; their values are added up.",
     )
 
 
