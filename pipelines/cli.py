@@ -9,7 +9,7 @@ import typer
 
 from components.recsys.errors import EverloopError
 from components.recsys.version import VERSION
-from pipelines.commands import controller, kubeflow, models, releases, run, serve
+from pipelines.commands import controller, drill, gateway, kubeflow, models, releases, run, serve, up
 from pipelines.console import say_error
 
 app = typer.Typer(
@@ -38,7 +38,7 @@ def everloop(
     pass
 
 
-for commands in (run, models, serve, releases, controller, kubeflow):
+for commands in (run, up, drill, models, serve, releases, gateway, rollout, controller, kubeflow):
     commands.add_to(app)
 
 COMMANDS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}

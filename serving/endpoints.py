@@ -10,7 +10,8 @@ since every layer between the socket and the work costs rate.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import orjson
@@ -27,11 +28,10 @@ Reply = tuple[int, bytes]
 Handler = Callable[[Message, Receive], Awaitable[Reply]]
 Routes = dict[str, dict[str, tuple[str, Handler]]]  # path -> method -> (endpoint in metrics, handler)
 
-JSON = (b"content-type", b"application/json")
-TYPES = {  # of endpoints that do not answer with JSON
-    "metrics": (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),
-    "page": (b"content-type", b"text/html; charset=utf-8"),
-}
+Headers = list[tuple[bytes, bytes]]
+
+JSON: Headers = [(b"content-type", b"application/json")]
+METRICS: Headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
 CLOSE = (b"connection", b"close")
 
 
@@ -63,9 +63,14 @@ class Draining(Protocol):
     def drain(self) -> None:
         """Say not ready, and go on answering until the server stops."""
 
+    def leave(self) -> None:
+        """Called in the event loop after the last answer: give back what lives in it."""
+
 
 class Endpoints(ABC):
-    """An ASGI application over the handlers that a subclass names."""
+    """An ASGI application over the handlers that a subclass names. types: headers of endpoints that answer no JSON."""
+
+    types: Mapping[str, Headers] = MappingProxyType({"metrics": METRICS})
 
     def __init__(self, settings: ServingSettings, served: Draining, counts: Counts) -> None:
         self.settings, self.served, self.counts = settings, served, counts
@@ -91,10 +96,8 @@ class Endpoints(ABC):
         except Exception as error:  # noqa: BLE001 - the last resort, so that a mistake of ours is an answer and not a broken connection
             log("a request failed by our mistake", endpoint=endpoint, error=f"{type(error).__name__}: {error}")
             status, body = 500, orjson.dumps({"error": "this server made a mistake; its log says more"})
-        headers = [
-            TYPES.get(endpoint, JSON) if status == 200 else JSON,
-            (b"content-length", str(len(body)).encode()),
-        ]
+        headers = [*(self.types.get(endpoint, JSON) if status == 200 else JSON)]
+        headers.append((b"content-length", str(len(body)).encode()))
         if self.served.draining:
             headers.append(CLOSE)  # so that clients open their next connection elsewhere
         if allow:

@@ -60,6 +60,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
         self.sweeper.cancel()
+        self.served.leave()
 
 
 def configured(app: Any, settings: ServingSettings, measures: CutOffs) -> uvicorn.Config:

@@ -12,7 +12,6 @@ from typing import Any
 from prometheus_client import Counter
 
 from components.recsys.errors import EverloopError, StoreError
-from components.recsys.release import SHORT
 from components.recsys.settings import ServingSettings
 from serving.asks import Ask
 from serving.batches import Batches
@@ -72,8 +71,22 @@ class Service:
         self.draining = True
         self.measures.ready.set(0)
 
+    def leave(self) -> None:
+        """Nothing of this lives in the event loop."""
+
     def current(self) -> Predictor:
         return self._leading().predictor
+
+    async def be_ready(self) -> None:
+        """Raises NotReady, so that nobody sends requests here."""
+        self.current()
+        if self.draining:
+            raise NotReady("this server is about to stop; ask another one")
+
+    def model(self) -> Json:
+        """What the model endpoints say of the release. Raises NotReady."""
+        predictor = self.current()
+        return {"model": predictor.model.name, "release": predictor.digest, "version": predictor.short}
 
     async def predict(self, asks: Sequence[Ask]) -> list[Json]:
         """A list for each ask, all from one release. Raises InputError, NotReady."""
@@ -145,8 +158,3 @@ class Service:
             leading.pasts.popitem(last=False)
         self.measures.users_cached.set(len(leading.pasts))
         return known
-
-
-def model_facts(predictor: Predictor) -> Json:
-    """What the model endpoints say of the release."""
-    return {"model": predictor.model.name, "release": predictor.digest, "version": predictor.digest[:SHORT]}

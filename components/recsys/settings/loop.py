@@ -93,13 +93,19 @@ class DriftSettings(Section):
     min_effect: Positive = Field(
         default=0.1, description="Least Jensen-Shannon distance (0 to 1) that counts, whatever the p-value."
     )
+    min_energy: Positive = Field(
+        default=0.05,
+        description="The same for the energy distance of item vectors, which lie closer: a strong shift of taste gives 0.05 to 0.08.",
+    )
     baseline_factor: Positive = Field(
         default=2.0,
         description="The distance must also exceed the largest between the baseline's own windows by this factor.",
     )
     min_events: int = Field(default=500, ge=1, description="With fewer events in a window nothing is said.")
     permutations: int = Field(
-        default=1000, ge=100, description="Shuffles of the null, of the same size as the windows."
+        default=2000,
+        ge=100,
+        description="Shuffles of the null, of the same size as the windows; above 1 / alpha, or nothing can be significant.",
     )
     max_bins: int = Field(default=32, ge=2, description="Bins a feature; rarer values share one.")
     quality_drop: Share = Field(
@@ -109,6 +115,9 @@ class DriftSettings(Section):
     interval_seconds: Positive = Field(default=30.0, description="How often the monitor looks.")
     evidently: bool = Field(default=True, description="Render an Evidently report for people when drift is seen.")
     evidently_rows: int = Field(default=5_000, ge=100, description="Most rows of each side in that report.")
+    evidently_seconds: Positive = Field(
+        default=120.0, description="A report that is not done by then is given up; importing Evidently alone takes 5 to 20."
+    )
 
 
 class RetrainSettings(Section):
