@@ -136,7 +136,7 @@ def _prepared(
     cleaned = clean_events([read_file(file, "events", settings.events) for file in files], settings, now)
     for message in cleaned.messages:
         say(message)
-    return lambda: _write_events(home, label, batch, attempt, cleaned, [file.label for file in files], counts, say)
+    return lambda: _write_events(home, label, batch, attempt, cleaned, files, counts, say)
 
 
 def _write_events(
@@ -145,7 +145,7 @@ def _write_events(
     batch: str,
     attempt: int,
     cleaned: Cleaned,
-    sources: list[str],
+    files: Sequence[File],
     counts: dict[str, int],
     say: Told,
 ) -> int:
@@ -154,7 +154,7 @@ def _write_events(
     counts["rows_read"] = cleaned.rows
     if cleaned.bad.height:
         _quarantine(home, "events", cleaned.bad, batch, f"ingest/{batch}", 1)  # the same rows whatever the attempt
-    facts = batches.facts_of(batch, sources, cleaned)
+    facts = batches.facts_of(home, batch, files, cleaned)
     batches.write_facts(home, facts)
     known = 0
 

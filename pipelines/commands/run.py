@@ -35,12 +35,20 @@ ItemsOption = Annotated[list[str], typer.Option("--items", help="What is known o
 UsersOption = Annotated[
     list[str], typer.Option("--users", help="What is known of the users; for groups in the evaluation only.")
 ]
+FeedbackOption = Annotated[
+    bool,
+    typer.Option(
+        "--feedback", help="Feedback that the gateway took and no run has learnt from yet; with --events too."
+    ),
+]
 DataOption = Annotated[str, typer.Option("--data", help="Instead of --events: ml-100k or travel (synthetic).")]
 EXAMPLES = """[bold]Examples[/]
 
 everloop run                                             [dim]MovieLens 100K, fetched on first use[/]
 
 everloop run --events clicks.csv --items products.csv    [dim]your own data[/]
+
+everloop run --feedback                                  [dim]what people did since the last run[/]
 
 everloop run --events log.parquet --set data.events.columns.user_id=customer --set train.candidates='[popularity, ease]'
 """
@@ -56,6 +64,7 @@ def run(
     items: ItemsOption = [],  # noqa: B006
     users: UsersOption = [],  # noqa: B006
     data: DataOption = "",
+    feedback: FeedbackOption = False,
     serve: Annotated[bool, typer.Option("--serve", help="Go on to serve the champion.")] = False,
     home: HomeOption = DEFAULT,
     settings: SettingsOption = None,
@@ -69,7 +78,9 @@ def run(
     chosen = load_settings(settings, set_)
     check_candidates(chosen.train)
     place = Home(home)
-    sources = chosen_sources(events, items, users, data)
+    sources = (
+        feedback_sources(place, events, items, users, data) if feedback else chosen_sources(events, items, users, data)
+    )
     began = time.monotonic()
     done = run_local(place, sources, chosen, _listener(began))
     seconds = time.monotonic() - began
@@ -103,6 +114,25 @@ def chosen_sources(events: list[str], items: list[str], users: list[str], data: 
     if data == "travel":
         return _travel()
     raise InputError(f"--data {data}: known are ml-100k and travel; for your own files use --events")
+
+
+def feedback_sources(
+    home: Home, events: list[str], items: list[str], users: list[str], data: str
+) -> dict[str, list[str]]:
+    """The home's new segments of feedback, after the files named. Raises InputError when there are none."""
+    from components.recsys.feedback.segments import new_segments
+
+    if data:
+        raise InputError("give either --feedback or --data, not both")
+    segments = new_segments(home)
+    if not segments:
+        raise InputError(
+            f"{home.url}: no feedback that no run has learnt from yet; "
+            "send events to the gateway (POST /v1/events), or run without --feedback"
+        )
+    named = {"events": events, "items": items, "users": users}
+    found = {kind: [_absolute(path) for path in paths] for kind, paths in named.items() if paths}
+    return {**found, "events": [*found.get("events", []), *segments]}
 
 
 def _travel() -> dict[str, list[str]]:

@@ -130,7 +130,8 @@ class PredictionLog:
         day = self.held[0][0]
         if self.segment and (self.segment.day != day or self.segment.size >= self.settings.segment_bytes):
             self._close_segment()
-        size, lines = self.segment.size if self.segment else 0, []
+        lines: list[bytes] = []
+        size = self.segment.size if self.segment else 0
         for its_day, line in self.held:
             size += len(line) + 1
             if its_day != day or (lines and size > self.settings.segment_bytes):

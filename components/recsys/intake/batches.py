@@ -6,7 +6,7 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,8 @@ import polars as pl
 from components.recsys.errors import NotFound
 from components.recsys.home import Home
 from components.recsys.intake.cleaning import Cleaned
+from components.recsys.intake.sources import File
+from components.recsys.predictions import EVENTS
 from components.recsys.release import canonical
 
 Facts = dict[str, Any]
@@ -23,8 +25,11 @@ EXAMPLES = 3
 SECONDS_PER_DAY = 86_400
 
 
-def facts_of(batch: str, sources: list[str], cleaned: Cleaned) -> Facts:
-    """JSON-able. reasons: {check, column, reason, rows, examples}. days: rows per calendar day."""
+def facts_of(home: Home, batch: str, files: Sequence[File], cleaned: Cleaned) -> Facts:
+    """JSON-able. reasons: {check, column, reason, rows, examples}. days: rows per calendar day.
+
+    segments: keys of those files that are segments of the home's own event log.
+    """
     events = cleaned.events
     span = (
         events.select(pl.col("timestamp").min().alias("first"), pl.col("timestamp").max().alias("last")).row(0)
@@ -36,7 +41,8 @@ def facts_of(batch: str, sources: list[str], cleaned: Cleaned) -> Facts:
     return {
         "batch": batch,
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "sources": sources,
+        "sources": [file.label for file in files],
+        "segments": segments_of(home, files),
         "rows": cleaned.rows,
         "usable": events.height,
         "columns": list(cleaned.columns),
@@ -50,6 +56,11 @@ def facts_of(batch: str, sources: list[str], cleaned: Cleaned) -> Facts:
         "kinds": dict(sorted(events["event"].value_counts().iter_rows())) if events.height else {},
         "values": [float(values.quantile(q) or 0.0) for q in (0.05, 0.5, 0.95)] if values.len() else None,
     }
+
+
+def segments_of(home: Home, files: Sequence[File]) -> list[str]:
+    origins = (file.origin or file.path for file in files)
+    return [origin.removeprefix(f"{home.url}/") for origin in origins if origin.startswith(f"{home.url}/{EVENTS}/")]
 
 
 def reasons_of(bad: pl.DataFrame) -> list[Facts]:
@@ -100,16 +111,16 @@ def read_facts(home: Home, batch: str) -> Facts | None:
         return None
 
 
-def former_facts(home: Home, facts: Mapping[str, Any]) -> list[Facts]:
-    """Facts of the batches before this one that stayed in the table, oldest first."""
+def kept_facts(home: Home) -> list[Facts]:
+    """Facts of all batches that stayed in the table, oldest first."""
     keys = home.store.list("batches")
     known = [read_facts(home, key.rpartition("/")[2].removesuffix(".json")) for key in keys if key.endswith(".json")]
-    before = [
-        each
-        for each in known
-        if each and not each.get("withdrawn") and each["created"] < facts["created"] and each["batch"] != facts["batch"]
-    ]
-    return sorted(before, key=lambda each: str(each["created"]))
+    return sorted((each for each in known if each and not each.get("withdrawn")), key=lambda each: str(each["created"]))
+
+
+def former_facts(home: Home, facts: Mapping[str, Any]) -> list[Facts]:
+    """Those of the batches before this one."""
+    return [each for each in kept_facts(home) if each["created"] < facts["created"] and each["batch"] != facts["batch"]]
 
 
 def _key(batch: str) -> str:

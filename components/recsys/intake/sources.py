@@ -25,11 +25,12 @@ READ_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class File:
-    """One source. path: a local file, or the URI of a Delta table. label: what people read."""
+    """One source. path: a local file, or the URI of a Delta table. label: what people read. origin: where a copy is from."""
 
     path: str
     label: str
     is_delta: bool = False
+    origin: str = ""
 
     def sha256(self) -> str:
         """Of the bytes; of a Delta table's identity and version."""
@@ -126,5 +127,5 @@ def _remote(url: str, folder: str) -> list[File]:
         with told_as_store_error(folder):
             copy.parent.mkdir(parents=True)
             copy.write_bytes(store.read(each))
-        files.append(File(str(copy), copy.name))
+        files.append(File(str(copy), copy.name, origin=f"{store.url}/{each}"))
     return files
