@@ -1,0 +1,1 @@
+"""The loop on one machine: its parts as processes, started, watched and stopped together."""

@@ -1,0 +1,153 @@
+"""The loop on one machine: gateway, rollout engine, monitor, controller, and who watches the metrics.
+
+>>> with Loop(Home(".everloop"), Settings(), told=print) as loop:
+...     loop.places.url("gateway")
+'http://127.0.0.1:8000'
+
+Prometheus and Alertmanager where they are installed; else the built-in evaluator of the same rules, in this process.
+Stopping is in the order that loses nothing: who serves people goes last but for the predictors behind it.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import yaml
+
+from components.recsys.errors import InputError, StoreError
+from components.recsys.home import Home
+from components.recsys.ledger import Ledger
+from components.recsys.policy import set_gradual
+from components.recsys.settings import Settings
+from pipelines.loop.parts import Places, installed, loop_parts, watchers
+from pipelines.loop.process import Part
+from pipelines.loop.watching import Evaluating, configure
+
+Told = Callable[[str], None]
+READY_SECONDS = 60.0  # four interpreters on two cores, and a release to load
+TEND_SECONDS = 0.25
+BUILTIN = (
+    "the built-in evaluator watches the same rules; for the real Prometheus and Alertmanager: "
+    "apt-get install prometheus prometheus-alertmanager"
+)
+
+
+class Loop:
+    """scale: how much shorter the alerts' waiting times are, for a drill whose days pass in seconds. pager: URL for pages."""
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        told: Told = lambda text: None,
+        places: Places | None = None,
+        environment: dict[str, str] | None = None,
+        scale: float = 1.0,
+        pager: str = "",
+        builtin: bool = False,
+    ) -> None:
+        if home.local is None:
+            raise InputError(
+                f"{home.url}: the loop on one machine needs a folder as its home; on a cluster use the chart"
+            )
+        self.home, self.told = home, told
+        self.places = places or Places.of(settings)
+        self.settings = self.places.settings(settings)
+        self.folder: Path = home.local / "loop"
+        self.logs = self.folder / "logs"
+        self.environment = environment or {}
+        self.scale, self.pager = scale, pager
+        self.programs = None if builtin else installed()
+        self.parts: dict[str, Part] = {}
+        self.evaluating: Evaluating | None = None
+        self.stopping = threading.Event()
+        self.tending = threading.Thread(target=self._tend, name="tending", daemon=True)
+
+    def __enter__(self) -> "Loop":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Everything up and ready. Raises InputError without a champion, StoreError when a part does not start."""
+        if not Ledger(self.home).champion():
+            raise InputError(f"{self.home.url} has no champion yet; `everloop run` makes the first one")
+        set_gradual(self.home.store, True)
+        settings_file, token_file = self._write_files()
+        parts = loop_parts(self.home.url, settings_file, self.places, self.logs, self.environment)
+        targets = {part.name: self.places.url(part.name) for part in parts}
+        try:
+            for part in parts:
+                self._start(part)
+            configure(self.folder, self.places, targets, self.pager, token_file, self.scale, self.settings)
+            if self.programs:
+                for part in watchers(self.folder, self.places, self.programs, self.logs):
+                    self._start(part)
+            else:
+                self.told(BUILTIN)
+                self.evaluating = Evaluating(targets, self.places, self.pager, token_file, self.scale, self.settings)
+                self.evaluating.start()
+        except BaseException:
+            self.stop()
+            raise
+        self.tending.start()
+
+    def stop(self) -> None:
+        """All parts, then the predictors. Whatever was accepted is on disk."""
+        self.stopping.set()
+        if self.tending.is_alive():
+            self.tending.join()
+        if self.evaluating:
+            self.evaluating.stop()
+        for name in ("prometheus", "alertmanager", "controller", "monitor", "gateway", "rollout"):
+            if name in self.parts:
+                self.parts[name].stop()
+
+    def restart(self, name: str, how: Callable[[Part], Any] = Part.kill, seconds: float = READY_SECONDS) -> None:
+        """End a part as `how` says and wait until it is back."""
+        part = self.parts[name]
+        part.wanted = False  # tended by us for the moment
+        how(part)
+        part.start()
+        part.wait_ready(seconds)
+
+    def _start(self, part: Part) -> None:
+        began = time.monotonic()
+        part.start()
+        self.parts[part.name] = part
+        part.wait_ready(READY_SECONDS)
+        self.told(f"{part.name} is up ({time.monotonic() - began:.1f} s)")
+
+    def _tend(self) -> None:
+        while not self.stopping.wait(TEND_SECONDS):
+            for part in list(self.parts.values()):
+                try:
+                    if part.tend():
+                        self.told(f"{part.name} had ended and was started again; its log is {part.log}")
+                except OSError as error:
+                    self.told(f"{part.name} cannot be started: {error}")
+
+    def _write_files(self) -> tuple[Path, Path]:
+        """The settings that every part reads, and the token that Alertmanager shows to the controller."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            token_file = self.folder / "token"
+            if not token_file.exists():
+                token_file.touch(mode=0o600)
+                token_file.write_text(secrets.token_urlsafe(32))
+            if not self.settings.retrain.token_file:
+                retrain = self.settings.retrain.model_copy(update={"token_file": str(token_file)})
+                self.settings = self.settings.model_copy(update={"retrain": retrain})
+            settings_file = self.folder / "settings.yaml"
+            settings_file.write_text(yaml.safe_dump(self.settings.model_dump(mode="json"), sort_keys=False))
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written ({error.strerror})") from None
+        return settings_file, Path(self.settings.retrain.token_file)
