@@ -9,7 +9,7 @@ import typer
 
 from components.recsys.errors import EverloopError
 from components.recsys.version import VERSION
-from pipelines.commands import controller, drill, gateway, kubeflow, models, releases, run, serve, up
+from pipelines.commands import controller, drill, gateway, kubeflow, models, monitor, releases, rollout, run, serve, up
 from pipelines.console import say_error
 
 app = typer.Typer(

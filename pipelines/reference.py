@@ -81,7 +81,7 @@ def commands_page() -> str:
         "# Commands\n",
         "Exit codes: 0 done, 1 the answer is no, 2 usage or unusable input, 3 the machine or a store failed.\n",
     ]
-    for name, sub in sorted(command.commands.items()):
+    for name, sub in _all_commands(command):
         lines += [f"## everloop {name}\n", f"{sub.help}\n"]
         options = [parameter for parameter in sub.params if parameter.name != "help"]
         if options:
@@ -92,6 +92,15 @@ def commands_page() -> str:
             ]
             lines.append("")
     return "\n".join(lines)
+
+
+def _all_commands(group: TyperGroup, before: str = "") -> Iterator[tuple[str, Any]]:
+    """(name as it is typed, command) of a group and of the groups in it, by name; groups themselves do nothing."""
+    for name, sub in sorted(group.commands.items()):
+        if isinstance(sub, TyperGroup):
+            yield from _all_commands(sub, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", sub
 
 
 def _spelling(parameter: Any) -> str:

@@ -1,0 +1,1 @@
+"""Releases go out to a few people first, and come back by themselves when something is wrong."""

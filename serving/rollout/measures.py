@@ -1,0 +1,78 @@
+"""The engine's metrics, over HTTP.
+
+>>> with exported(Measures(), host="127.0.0.1", port=0) as url:
+...     ...                                                     # GET {url}/metrics
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, disable_created_metrics, start_http_server
+from prometheus_client.process_collector import ProcessCollector
+
+from components.recsys.errors import InputError
+from monitoring import metrics
+
+STATES = {"undecided": 0, "passes": 1, "broken": 2}
+
+
+class Measures:
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every one, which no dashboard reads
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.active = metrics.ROLLOUT_ACTIVE.on(self.registry)
+        self.share = metrics.ROLLOUT_SHARE.on(self.registry)
+        self.observed = metrics.ROLLOUT_OBSERVED.on(self.registry)
+        self.guard = metrics.ROLLOUT_GUARD.on(self.registry)
+        self.ended = metrics.ROLLOUTS.on(self.registry)
+        self.seen = metrics.ROLLOUT_SEEN.on(self.registry)
+        self.predictors = metrics.PREDICTORS.on(self.registry)
+        self.restarts = metrics.PREDICTOR_RESTARTS.on(self.registry)
+        self.restarts_told = 0
+
+    def take(self, facts: dict[str, Any], ended: list[tuple[str, str]], restarts: int) -> None:
+        """What a turn came to. facts: as `Engine.turn` gives them."""
+        rollout = facts["rollout"]
+        active = bool(rollout) and rollout["state"] not in ("promoted", "aborted")
+        self.active.set(active)
+        self.share.set(facts["share"])
+        self.guard.clear()
+        self.observed.set(0)
+        if active:
+            for verdict in facts["guards"]:
+                self.guard.labels(guard=verdict["guard"]).set(STATES[verdict["state"]])
+                if verdict["guard"] == "split":
+                    self.observed.set(verdict["figures"]["observed"] or 0)
+        champion = facts["champion"]
+        candidate = rollout["candidate"] if active else ""
+        ready = [str(one["release"]) for one in facts["predictors"] if one["state"] == "ready"]
+        leads = [bool(champion) and champion.startswith(release) for release in ready]
+        tries = [bool(candidate) and candidate.startswith(release) for release in ready]
+        self.predictors.labels(variant="champion").set(sum(leads))
+        self.predictors.labels(variant="candidate").set(sum(tries))
+        self.predictors.labels(variant="former").set(len(ready) - sum(leads) - sum(tries))
+        for outcome, reason in ended:
+            self.ended.labels(outcome=outcome, reason=reason).inc()
+        self.restarts.inc(restarts - self.restarts_told)
+        self.restarts_told = restarts
+        self.seen.set(time.time())
+
+
+@contextlib.contextmanager
+def exported(measures: Measures, host: str, port: int) -> Iterator[str]:
+    """The metrics at a URL for as long as the block lasts. Raises InputError when the address is taken."""
+    try:
+        server, thread = start_http_server(port, host, registry=measures.registry)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another with --set rollout.port=PORT, 0 takes a free one"
+        ) from None
+    try:
+        yield f"http://{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
