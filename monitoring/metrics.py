@@ -128,8 +128,12 @@ MONITOR_SEEN = Metric(
 MONITOR_DATA_AGE = Metric(
     "everloop_monitor_data_age_seconds", "Age of the newest event or list, by the loop's clock.", Gauge, ("kind",)
 )
+MONITOR_SECONDS = Metric("everloop_monitor_look_seconds", "Time that the last look took.", Gauge)
+MONITOR_BROKEN = Metric(
+    "everloop_monitor_broken_total", "Segments and rows that could not be read, and were passed over.", Counter, ("kind",)
+)
 DRIFT_DISTANCE = Metric(
-    "everloop_drift_distance", "Jensen-Shannon distance of the last window to its baseline.", Gauge, ("kind", "feature")
+    "everloop_drift_distance", "Distance of the last window to its baseline, 0 to 1.", Gauge, ("kind", "feature")
 )
 DRIFT_LIMIT = Metric("everloop_drift_limit", "Distance that season and noise explain.", Gauge, ("kind", "feature"))
 DRIFT_P = Metric("everloop_drift_p_value", "p-value against the shuffled null, corrected.", Gauge, ("kind", "feature"))
@@ -141,6 +145,11 @@ CLICK_RATE = Metric(
     "everloop_click_rate", "Lists with a click among lists whose labels are mature.", Gauge, ("variant", "release")
 )
 CLICK_RATE_BASELINE = Metric("everloop_click_rate_baseline", "The same over the baseline windows.", Gauge)
+CLICK_RATE_DROPPED = Metric(
+    "everloop_click_rate_dropped",
+    "1 while the matured click rate lies below the baseline by more than the setting and by more than chance.",
+    Gauge,
+)
 MATURE_LISTS = Metric("everloop_mature_lists", "Lists in the last window whose labels are mature.", Gauge)
 EXPOSURE_GINI = Metric("everloop_exposure_gini", "Concentration of what is shown: 0 even, 1 one item.", Gauge)
 EXPOSURE_COVERAGE = Metric("everloop_exposure_coverage", "Share of the catalogue shown in the last window.", Gauge)

@@ -38,7 +38,7 @@ def everloop(
     pass
 
 
-for commands in (run, up, drill, models, serve, releases, gateway, rollout, controller, kubeflow):
+for commands in (run, up, drill, models, serve, releases, gateway, rollout, monitor, controller, kubeflow):
     commands.add_to(app)
 
 COMMANDS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}

@@ -1,0 +1,148 @@
+"""Whether the last window drifts: further from what the champion knows than chance, season and noise explain.
+
+>>> findings = compare(counts, plan, windows, settings)
+>>> next(finding for finding in findings if finding.detected)
+Finding(kind='data', feature='organic.class', distance=0.35, limit=0.12, p=0.0005, detected=True, ..., moved=('economy 31 % -> 52 %', ...))
+
+A feature drifts when there are enough events, the p-value corrected over all features is at most `alpha`, and the distance is
+beyond `min_effect` and beyond `baseline_factor` times what the baseline's own windows differ by. The p-value alone would call
+the change of a season drift, the limit alone a sparse histogram.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from components.recsys.drift.aggregates import SHARDS, UNIT, Aggregates, Longs
+from components.recsys.drift.distances import shares
+from components.recsys.drift.null import measure_of, swap_test
+from components.recsys.drift.plan import Feature, Plan
+from components.recsys.drift.windows import Windows
+from components.recsys.settings import DriftSettings
+
+TOLD = 3  # bins named in a finding
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One feature. untested: why nothing can be said yet, else "". limit and p are None then; expected: distance by chance."""
+
+    kind: str
+    feature: str
+    detected: bool
+    distance: float
+    events: int
+    limit: float | None = None
+    p: float | None = None
+    expected: float | None = None
+    moved: tuple[str, ...] = ()
+    untested: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"moved": list(self.moved)}
+
+
+def compare(
+    counts: Aggregates, plan: Plan, windows: Mapping[str, Windows | None], settings: DriftSettings
+) -> list[Finding]:
+    """windows: of each stream; None where its baseline is too short yet."""
+    before, after, shared = (np.zeros((*_shape(plan),), np.int64) for _ in range(3))
+    baselines: dict[str, list[Longs]] = {}
+    for stream, chosen in windows.items():
+        columns = plan.columns_of(stream)
+        if chosen is None:
+            continue
+        after[:, columns] = counts.window(chosen.last, chosen.days)[:, columns]
+        whole = [counts.window(first, chosen.days) for first in chosen.baseline]
+        before[:, columns] = whole[0][:, columns]
+        both = chosen.shared()
+        shared[:, columns] = counts.window(both.start, len(both))[:, columns]
+        baselines[stream] = [window.sum(axis=0) for window in whole]
+    facts = [_facts(feature, windows, before, after, baselines, settings) for feature in plan.features]
+    tested = [feature for feature, (_, untested) in zip(plan.features, facts, strict=True) if not untested]
+    p: dict[str, tuple[float, float]] = {}
+    if tested:
+        measure = measure_of([(feature.columns, feature.distance) for feature in tested])
+        _, corrected, expected = swap_test(before, after, shared, measure, settings.permutations, settings.seed)
+        p = {
+            feature.name: (float(value), float(mean))
+            for feature, value, mean in zip(tested, corrected, expected, strict=True)
+        }
+    return [
+        _finding(feature, before, after, limit, untested, p.get(feature.name), settings)
+        for feature, (limit, untested) in zip(plan.features, facts, strict=True)
+    ]
+
+
+def _facts(
+    feature: Feature,
+    windows: Mapping[str, Windows | None],
+    before: Longs,
+    after: Longs,
+    baselines: Mapping[str, list[Longs]],
+    settings: DriftSettings,
+) -> tuple[float, str]:
+    """The limit, or why there is none yet."""
+    if windows.get(feature.stream) is None:
+        return 0.0, "the baseline is shorter than two windows"
+    least = settings.min_events
+    for counted, which in ((after, "last window"), (before, "baseline's newest window")):
+        if (rows := _rows(counted.sum(axis=0), feature)) < least:
+            return 0.0, f"{rows} rows in the {which}, {least} needed"
+    own = [window for window in baselines[feature.stream] if _rows(window, feature) >= least]
+    if len(own) < 2:
+        return 0.0, f"fewer than two windows of the baseline hold {least} rows"
+    apart = max(
+        float(feature.distance(newer[feature.columns], older[feature.columns]))
+        for newer, older in zip(own[:-1], own[1:], strict=True)
+    )
+    return max(_least(feature, settings), settings.baseline_factor * apart), ""
+
+
+def _finding(
+    feature: Feature,
+    before: Longs,
+    after: Longs,
+    limit: float,
+    untested: str,
+    chance: tuple[float, float] | None,
+    settings: DriftSettings,
+) -> Finding:
+    old, new = before.sum(axis=0)[feature.columns], after.sum(axis=0)[feature.columns]
+    distance, events = float(feature.distance(old, new)), _rows(after.sum(axis=0), feature)
+    if untested or chance is None:
+        return Finding(feature.kind, feature.name, False, round(distance, 6), events, untested=untested)
+    p, expected = chance
+    detected = p <= settings.alpha and distance > limit
+    moved = _moved(feature, shares(old), shares(new)) if detected else ()
+    return Finding(
+        feature.kind,
+        feature.name,
+        detected,
+        round(distance, 6),
+        events,
+        round(limit, 6),
+        round(p, 6),
+        round(expected, 6),
+        moved,
+    )
+
+
+def _least(feature: Feature, settings: DriftSettings) -> float:
+    return settings.min_effect if feature.apart is None else settings.min_energy
+
+
+def _moved(feature: Feature, old: Any, new: Any) -> tuple[str, ...]:
+    """The bins whose share changed most, as words."""
+    order = np.argsort(-np.abs(new - old), kind="stable")[:TOLD]
+    return tuple(f"{feature.labels[bin]} {100 * old[bin]:.0f} % -> {100 * new[bin]:.0f} %" for bin in order)
+
+
+def _rows(counted: Longs, feature: Feature) -> int:
+    return int(round(float(counted[feature.columns].sum()) / UNIT))
+
+
+def _shape(plan: Plan) -> tuple[int, int]:
+    return SHARDS, plan.width

@@ -1,0 +1,71 @@
+"""The monitor's process: `everloop monitor`.
+
+>>> main(Home(".everloop"), Settings(), told=print)
+
+A look every `drift.interval_seconds`, metrics on drift.host and drift.port in between. SIGTERM: the look under way ends,
+what it counted is written, exit 0.
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from prometheus_client import start_http_server
+
+from components.recsys.errors import InputError
+from components.recsys.home import Home
+from components.recsys.settings import Settings
+from monitoring.watching.exporting import Measures
+from monitoring.watching.watch import Watch
+
+Told = Callable[[str], None]
+
+
+def main(home: Home, settings: Settings, told: Told = print, ready: Told = lambda url: None) -> int:
+    """Look until SIGTERM or SIGINT; returns the exit code. Raises InputError when the port is taken.
+
+    ready: called once with the URL of the metrics, before the first look.
+    """
+    ended = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    measures = Measures()
+    server, thread, url = listen(settings, measures)
+    watch = Watch(home, settings, measures)
+    try:
+        ready(url)
+        told(f"metrics at {url}/metrics; a look every {settings.drift.interval_seconds:g} s")
+        said = ""
+        while not ended.is_set():
+            facts = watch.look()
+            news = "; ".join([facts["drift_sentence"], *facts["faults"]])
+            if news != said:
+                told(news)
+                said = news
+            ended.wait(settings.drift.interval_seconds)
+    finally:
+        watch.reports.close()
+        server.shutdown()
+        thread.join(timeout=5)
+        server.server_close()
+    told("stopped; counts are kept, the next start goes on from them")
+    return 0
+
+
+def listen(settings: Settings, measures: Measures) -> tuple[Any, threading.Thread, str]:
+    """The metrics over HTTP in a thread, so that a slow look does not delay a scrape."""
+    drift = settings.drift
+    try:
+        server, thread = start_http_server(drift.port, drift.host, measures.registry)
+    except OSError as error:
+        raise InputError(
+            f"{drift.host}:{drift.port} cannot be listened on ({error.strerror}); choose another with --set drift.port=PORT"
+        ) from None
+    host = f"[{drift.host}]" if ":" in drift.host else drift.host
+    return server, thread, f"http://{host}:{server.server_port}"
