@@ -1,0 +1,60 @@
+"""Faults of the loop itself: paused, failing, refusing, taking back.
+
+>>> [rule.name for rule in loop().rules]
+['RetrainPaused', 'BreakerOpen', ...]
+"""
+
+from monitoring.metrics import RETRAIN_PAUSED, RETRAIN_RUNS, ROLLOUTS, WEBHOOKS
+from monitoring.rules.rule import Alert, Group
+
+
+def loop() -> Group:
+    aborted = f'sum by (reason) ({ROLLOUTS}{{outcome="aborted"}}'
+    return Group(
+        "everloop-loop",
+        (
+            Alert(
+                "RetrainPaused",
+                f'max by (reason) ({RETRAIN_PAUSED}{{reason!="breaker"}}) == 1',
+                for_="1h",
+                severity="ticket",
+                dashboard="loop",
+                summary="Retraining has been paused for an hour ({{ $labels.reason }}).",
+                description="Nothing is trained until somebody resumes. Was it forgotten?",
+            ),
+            Alert(
+                "BreakerOpen",
+                f'max({RETRAIN_PAUSED}{{reason="breaker"}}) == 1',
+                severity="page",
+                dashboard="loop",
+                summary="The circuit breaker is open: several runs failed in a row.",
+                description="Nothing is trained until somebody has found out why and resumes.",
+            ),
+            Alert(
+                "RetrainFailing",
+                f'sum(increase({RETRAIN_RUNS}{{outcome="failed"}}[1d])) > 1',
+                severity="ticket",
+                dashboard="loop",
+                summary="Runs failed {{ $value | humanize }} times in a day.",
+                description="The champion serves on and grows old.",
+            ),
+            Alert(
+                "WebhookFailing",
+                f'sum(increase({WEBHOOKS}{{outcome!="accepted"}}[15m])) > 0',
+                for_="1m",
+                severity="ticket",
+                dashboard="loop",
+                summary="The controller does not take webhook calls.",
+                description="A wrong token or body is dropped by Alertmanager at once; a store that is down is tried again.",
+            ),
+            Alert(
+                # The first abort makes the series appear, of which increase() says nothing.
+                "RolloutAborted",
+                f"{aborted}) - ({aborted} offset 1h) or {aborted}) * 0) > 0",
+                severity="ticket",
+                dashboard="loop",
+                summary="A rollout was aborted ({{ $labels.reason }}).",
+                description="The champion serves everybody again. The ledger holds the figures that decided.",
+            ),
+        ),
+    )
