@@ -70,11 +70,14 @@ OUTPUTS: dict[str, Callable[[list[Json], int], Json]] = {
     },
     "request_ids": _texts(lambda answer: str(answer["request_id"])),
     "fallbacks": _texts(lambda answer: str(answer.get("fallback", ""))),
+    # Behind a gateway the rows of one request may come from two releases.
+    "variants": _texts(lambda answer: str(answer["variant"])),
+    "releases": _texts(lambda answer: str(answer["release"])),
 }
 
 
 def metadata(name: str, version: str) -> Json:
-    one = [{"request_id": "", "items": [{"id": "", "score": 0.0, "propensity": 1.0, "reason": ""}]}]
+    one = [{"request_id": "", "variant": "", "release": "", "items": [{"id": "", "score": 0.0, "propensity": 1.0, "reason": ""}]}]
     shapes = {output: make(one, 1) for output, make in OUTPUTS.items()}
     return {
         "name": name,

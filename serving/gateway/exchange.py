@@ -37,18 +37,19 @@ class Lost(Failed):
 
 
 class Exchange(asyncio.Protocol):
-    """One connection; one request at a time."""
+    """One connection; one request at a time. open_: where it is as long as it is one."""
 
     transport: asyncio.Transport
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, open_: "set[Exchange]") -> None:
+        self.loop, self.open = loop, open_
         self.used = 0.0  # when it last answered
         self.reusable = True
         self.answer: asyncio.Future[tuple[int, bytes]] | None = None
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.open.add(self)
 
     def send(self, request: bytes) -> "asyncio.Future[tuple[int, bytes]]":
         """The status and the body of the answer, once it is whole. Raises Lost or Failed."""
@@ -87,6 +88,7 @@ class Exchange(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False
+        self.open.discard(self)
         if self.answer is not None and not self.answer.done():
             self._fail(Lost(self.begun, str(error or "the connection was closed")))
 
@@ -110,6 +112,7 @@ class Pool:
         self.port = parts.port or (443 if self.secure else 80)
         self.authority = parts.netloc.rpartition("@")[2]
         self.idle: list[Exchange] = []
+        self.open: set[Exchange] = set()
 
     async def request(self, method: str, path: str, body: bytes, seconds: float) -> tuple[int, bytes]:
         """Status and body. Raises Failed. An answer that is not whole after `seconds` is not waited for."""
@@ -155,12 +158,13 @@ class Pool:
         loop = asyncio.get_running_loop()
         secure = ssl.create_default_context() if self.secure else None
         try:
-            _, exchange = await loop.create_connection(lambda: Exchange(loop), self.host, self.port, ssl=secure)
+            _, exchange = await loop.create_connection(lambda: Exchange(loop, self.open), self.host, self.port, ssl=secure)
         except OSError as error:
             raise Failed("unreachable", f"{self.url}: {error.strerror or error}") from None
         return exchange
 
     def close(self) -> None:
-        for exchange in self.idle:
+        """Also what is in flight: uvloop's loop waits for ever for a connection that nobody ends."""
+        for exchange in list(self.open):
             exchange.close()
         self.idle.clear()

@@ -79,7 +79,7 @@ def until_fixture() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def gateway(world: Any) -> Iterator[Callable[..., Any]]:
+def gateway(world: Any) -> Callable[..., Any]:
     """with gateway(champion=URL or Target, candidate=..., share=...) as gate: ..."""
 
     @contextmanager
@@ -98,7 +98,7 @@ def gateway(world: Any) -> Iterator[Callable[..., Any]]:
         ):
             yield Gate(url, world.home, client)
 
-    yield started
+    return started
 
 
 def routes(

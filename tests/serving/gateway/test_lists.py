@@ -1,8 +1,5 @@
 """What people get through a gateway is what a predictor with the same history would have given them."""
 
-import httpx
-import pytest
-
 PREDICT = "/v1/models/everloop:predict"
 ASKS = [
     {"user_id": "u2"},
