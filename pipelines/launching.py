@@ -12,26 +12,23 @@ import fcntl
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.recsys.datasets import cache_folder
 from components.recsys.errors import EverloopError, NotFound, Refused
 from components.recsys.home import Home
 from components.recsys.settings import Settings
 from components.recsys.store import FolderStore, told_as_store_error
 from monitoring.controller.launcher import Progress
-from pipelines.follow import failed_step, follow, result_of
 from pipelines.kubeflow import ENDED, ENDED_BADLY, Kubeflow
-from pipelines.submit import submit
 
 Json = dict[str, Any]
 Count = Callable[[], int | None]
 # The shell writes its number, which stays when it becomes the command; `sync` makes it outlast a power cut.
 BEGIN = 'echo $$ > "$0.part" && mv "$0.part" "$0" && { sync "$0" 2>/dev/null; exec "$@"; }'
+LOCK_NUMBER = 9  # of the lock in a run's process
 
 
 def uncounted() -> int | None:
@@ -55,14 +52,14 @@ class LocalLauncher:
         command: Sequence[str] = (),
     ) -> None:
         """command: instead of everloop's own; it prints one JSON object with `outcome`, or with `error`."""
-        self.folder = (home.local or cache_folder() / hashlib.sha256(home.url.encode()).hexdigest()[:12]) / "controller"
+        self.folder = _folder_of(home) / "controller"
         self.command = tuple(command) or (
             *(sys.executable, "-m", "pipelines.cli", "run", "--home", home.url, "--feedback", "--json"),
             *(("--settings", settings_file) if settings_file else ()),
             *(part for set_ in sets for part in ("--set", set_)),
         )
         self.count = new_events
-        self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self.children: dict[str, int] = {}
 
     def submit(self, key: str, evidence: Json) -> str:
         folder = self._folder(key)
@@ -73,17 +70,21 @@ class LocalLauncher:
                     self.children[key] = self._start(folder, key, lock)
         return key
 
-    def _start(self, folder: Path, key: str, lock: int) -> "subprocess.Popen[bytes]":
-        with (folder / "result.json").open("wb") as out, (folder / "log").open("wb") as err:
-            return subprocess.Popen(
-                ["/bin/sh", "-c", BEGIN, str(folder / "pid"), *self.command],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                pass_fds=[lock],
-                start_new_session=True,  # a signal to the controller is none to its runs
-                env={**os.environ, "EVERLOOP_ACTOR": f"retrain controller, {key}"},
-            )
+    def _start(self, folder: Path, key: str, lock: int) -> int:
+        """The number of the new process. It holds the lock, and nothing else of ours."""
+        write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        return os.posix_spawn(
+            "/bin/sh",
+            ["/bin/sh", "-c", BEGIN, str(folder / "pid"), *self.command],
+            {**os.environ, "EVERLOOP_ACTOR": f"retrain controller, {key}"},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(folder / "result.json"), write, 0o644),
+                (os.POSIX_SPAWN_OPEN, 2, str(folder / "log"), write, 0o644),
+                (os.POSIX_SPAWN_DUP2, lock, LOCK_NUMBER),  # a copy is inherited
+            ],
+            setsid=True,  # a signal to the controller is none to its runs
+        )
 
     def find(self, key: str) -> str | None:
         folder = self._folder(key)
@@ -92,8 +93,7 @@ class LocalLauncher:
 
     def state(self, handle: str) -> Progress:
         folder = self._folder(handle)
-        if handle in self.children:
-            self.children[handle].poll()  # or it stays a zombie
+        self._bury(handle)
         with told_as_store_error(str(folder)):
             running = _held(folder)  # before the answer is read, which may come in between
             answer = _answer(folder / "result.json")
@@ -109,10 +109,28 @@ class LocalLauncher:
     def new_events(self) -> int | None:
         return self.count()
 
+    def _bury(self, key: str) -> None:
+        """A child that has ended, or it stays a zombie. Those of a controller before us are init's."""
+        child = self.children.get(key)
+        if child is not None:
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(child, os.WNOHANG) == (0, 0):
+                    return
+            del self.children[key]
+
     def _folder(self, key: str) -> Path:
         if not key.replace("-", "").replace("_", "").isalnum():
             raise NotFound(f"'{key}' is no run's key")
         return self.folder / "runs" / key
+
+
+def _folder_of(home: Home) -> Path:
+    """The home, or for one in object storage a folder of the user's own cache."""
+    if home.local is not None:
+        return home.local.absolute()
+    from components.recsys.datasets import cache_folder
+
+    return cache_folder() / hashlib.sha256(home.url.encode()).hexdigest()[:12]
 
 
 def progress_of(answer: Json) -> Progress:
@@ -189,6 +207,8 @@ class KubeflowLauncher:
         found = self.find(key)
         if found is not None:
             return found
+        from pipelines.submit import submit  # with the compiler, which no local run needs
+
         return submit(self.connect(), self.home, self.sources(), self.settings, self._name(key)).run_id
 
     def find(self, key: str) -> str | None:
@@ -197,6 +217,8 @@ class KubeflowLauncher:
         return str(runs[0]["run_id"]) if runs else None
 
     def state(self, handle: str) -> Progress:
+        from pipelines.follow import failed_step, follow, result_of
+
         kubeflow = self.connect()
         run = kubeflow.run(handle)
         state = str(run.get("state", ""))
