@@ -98,9 +98,8 @@ def guards_of(rollout: Rollout | None, facts: dict[str, Any]) -> list[dict[str, 
     """What guards say now, or said when the rollout ended."""
     if rollout is None:
         return []
-    story = facts.get("rollout") or {}
     if rollout.active:
-        return list(facts.get("guards", [])) if story.get("id") == rollout.id else []
+        return list(facts.get("guards", [])) if facts.get("rollout") == rollout.id else []
     return next((move.guards for move in reversed(rollout.moves) if move.guards), [])
 
 

@@ -2,7 +2,7 @@
 
 >>> engine = Engine(home, settings, open_predictors(home, settings))
 >>> engine.turn()      # again and again; may be killed between any two writes, and the next turn goes on from there
-{'champion': '9f2c...', 'rollout': {'id': 'r-0000000007', 'state': 'step', 'share': 0.05, ...}, 'guards': [...]}
+{'champion': '9f2c...', 'rollout': 'r-0000000007', 'state': 'step', 'share': 0.05, ..., 'guards': [...]}
 
 Order of writes. Widening: state, then ledger, then routes, so nobody is given a candidate that the ledger does not know
 of. Taking back: routes, then state, then ledger: people come first, and the decision is found again from the routes,
@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from components.recsys.buckets import CANDIDATE
 from components.recsys.clock import now
 from components.recsys.errors import EverloopError, Refused
 from components.recsys.home import Home
@@ -185,14 +186,14 @@ class Engine:
         evidence, wanted = self.evidence, self.settings.rollout
         if evidence is None or evidence.rollout.step != rollout.step:
             return False  # the step is younger than the last look
-        lists = evidence.sides["candidate"].lists[rollout.step]
+        lists = evidence.sides[CANDIDATE].ripe[rollout.step]
         return lists >= wanted.min_lists and self._age(rollout.since, now()) >= wanted.bake_seconds
 
     def _shadowed(self) -> int:
         return self.evidence.shadow.lists if self.evidence else 0
 
     def _promote(self, rollout: Rollout) -> Rollout:
-        evidence = {"rollout": rollout.id, "share": rollout.share, "guards": rollout.moves[-1].guards}
+        evidence = {"rollout": rollout.id, "share": rollout.share, "guards": without_trails(rollout.moves[-1].guards)}
         reason = f"survived its rollout to {rollout.share:.0%} of users: {rollout.reason}"
         try:
             self.ledger.append(
@@ -229,7 +230,12 @@ class Engine:
             return
         last = rollout.moves[-1]
         share = rollout.share if rollout.step >= 0 else 0.0
-        evidence = {"rollout": rollout.id, "guard": rollout.broken, "share": share, "guards": last.guards}
+        evidence = {
+            "rollout": rollout.id,
+            "guard": rollout.broken,
+            "share": share,
+            "guards": without_trails(last.guards),
+        }
         self.ledger.append("abort", rollout.candidate, rollout.reason, evidence=evidence)
 
     def _wished(self, rollout: Rollout | None) -> Rollout | None:
@@ -293,36 +299,25 @@ class Engine:
 
     def _facts(self, champion: str, rollout: Rollout | None, routes: Routes | None) -> dict[str, Any]:
         """What everybody may know; in the form of status/rollout.json."""
-        story = None
-        if rollout:
-            story = {
-                name: getattr(rollout, name)
-                for name in (
-                    "id",
-                    "candidate",
-                    "champion",
-                    "state",
-                    "step",
-                    "share",
-                    "paused",
-                    "began",
-                    "since",
-                    "reason",
-                )
-            }
-            story["steps"] = list(self.settings.rollout.steps)
-            story["moves"] = [
-                {"time": move.time, "state": move.state, "share": move.share, "why": move.why} for move in rollout.moves
-            ]
-            step = rollout.step
-            evidence = self.evidence if self.evidence and self.evidence.rollout.id == rollout.id else None
-            story["lists"] = evidence.sides["candidate"].lists[step] if evidence else 0
-            story["min_lists"] = self.settings.rollout.min_lists
+        lists = ripe = 0
+        if rollout and self.evidence and self.evidence.rollout.id == rollout.id:
+            side = self.evidence.sides[CANDIDATE]
+            lists, ripe = side.lists[rollout.step], side.ripe[rollout.step]
         return {
             "champion": champion,
             "epoch": routes.epoch if routes else 0,
+            "rollout": rollout.id if rollout else "",
+            "state": rollout.state if rollout else "",
+            "candidate": rollout.candidate if rollout else "",
             "share": routes.share if routes else 0.0,
-            "rollout": story,
+            "step": rollout.step if rollout else -1,
+            "steps": list(self.settings.rollout.steps),
+            "paused": bool(rollout and rollout.paused),
+            "since": rollout.since if rollout else "",
+            "reason": rollout.reason if rollout else "",
+            "lists": lists,  # of the candidate at this step
+            "ripe_lists": ripe,
+            "min_lists": self.settings.rollout.min_lists,
             "guards": [verdict.to_dict() for verdict in self.verdicts] if rollout else [],
             "predictors": self.predictors.facts(),
         }
@@ -332,3 +327,8 @@ class Engine:
 
     def _age(self, since: str, at: datetime) -> float:
         return (at - datetime.fromisoformat(since)).total_seconds()
+
+
+def without_trails(guards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the ledger keeps: figures, but not how they came about."""
+    return [{name: value for name, value in guard.items() if name != "trail"} for guard in guards]

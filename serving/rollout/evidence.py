@@ -12,6 +12,7 @@ a click may come, latencies in buckets, the first lists of a few users.
 
 import gzip
 import json
+import time
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ import numpy as np
 from components.recsys.buckets import CANDIDATE, CHAMPION, bucket, variant_of
 from components.recsys.predictions import EVENTS, PREDICTIONS, Prediction, prediction_of
 from components.recsys.settings import Settings
-from components.recsys.store import Store
+from components.recsys.store import Store, open_store
 from serving.logs import log
 from serving.rollout.quantiles import Sketch
 from serving.rollout.sequential import Groups
@@ -36,14 +37,18 @@ Value = TypeVar("Value")
 
 MOST_FIRST_LISTS = 20_000  # of each step that are kept whole, for coverage; 20 MB
 MOST_EARLY_CLICKS = 100_000  # whose list has not been read yet
+SETTLING = (
+    2.0  # times the age at which a segment is closed: until then the clicks of the same moments may be on their way
+)
 BACK, AHEAD = timedelta(days=1), timedelta(days=1)  # a spool that waited at midnight, and writers whose clock is ahead
 
 
 @dataclass
 class Side:
-    """What is counted of one group over the whole rollout; `lists` and `failed` by step."""
+    """What is counted of one group over the whole rollout; some of it by step. ripe: lists that had time to be clicked."""
 
     lists: Counter[int] = field(default_factory=Counter)
+    ripe: Counter[int] = field(default_factory=Counter)
     failed: Counter[int] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
     fallbacks: int = 0
@@ -71,9 +76,12 @@ class Side:
 
 @dataclass(slots=True)
 class Waiting:
-    """A list that may still be clicked. row: in the table of users."""
+    """A list that may still be clicked. read: when we read it, monotonic seconds. row: in the table of users."""
 
     time: str
+    read: float
+    side: Side
+    step: int
     row: int
     clicked: bool = False
     counted: bool = False
@@ -117,7 +125,8 @@ class Evidence:
     """Of one rollout. Begins at its first record; a new engine reads all of it again."""
 
     def __init__(self, store: Store, rollout: Rollout, settings: Settings, at: datetime) -> None:
-        self.store, self.settings, self.rollout = store, settings, rollout
+        self.store, self.sink = store, open_store(settings.log.sink) if settings.log.sink else store
+        self.settings, self.rollout = settings, rollout
         self.sides = {CHAMPION: Side(), CANDIDATE: Side()}
         self.shadow = Shadow()
         self.users = Users()
@@ -136,9 +145,9 @@ class Evidence:
         self.rollout = rollout
         steps = rollout.epochs()
         count = 0
-        for record in self._read(PREDICTIONS, at, prediction_of):
+        for record in self._read(self.sink, PREDICTIONS, at, prediction_of):
             count += self.take(record, steps)
-        for event in self._read(EVENTS, at, json.loads):
+        for event in self._read(self.store, EVENTS, at, json.loads):
             self.click(event)
         self._ripen(at)
         self.from_day = max(self.from_day, at - BACK)
@@ -169,7 +178,7 @@ class Evidence:
             first = self.first_lists.setdefault(step, [])
             if len(first) < MOST_FIRST_LISTS:
                 first.append((candidate, tuple(shown.item for shown in record.items)))
-        waiting = Waiting(record.time, row)
+        waiting = Waiting(record.time, time.monotonic(), self.sides[record.variant], step, row)
         self.waiting[record.request_id] = waiting
         self.ripening.append(waiting)
         if record.request_id in self.early:
@@ -200,9 +209,12 @@ class Evidence:
         """Lists that had time to be clicked begin to count; those that can hardly be clicked any more are forgotten."""
         ripe = (at - timedelta(seconds=self.settings.rollout.click_seconds)).isoformat(timespec="microseconds")
         young: deque[Waiting] = deque()
+        # Clicks travel in segments of their own, which may come a little later than the lists' whatever the loop's clock.
+        settled = time.monotonic() - SETTLING * self.settings.log.segment_seconds
         for one in self.ripening:
-            if one.time <= ripe:
+            if one.time <= ripe and one.read <= settled:
                 one.counted = True
+                one.side.ripe[one.step] += 1
                 self.users.columns["ripe"][one.row] += 1
                 self.users.columns["clicks"][one.row] += one.clicked
             else:
@@ -212,14 +224,14 @@ class Evidence:
         while self.waiting and (first := next(iter(self.waiting.items())))[1].time < old and first[1].counted:
             del self.waiting[first[0]]
 
-    def _read(self, prefix: str, at: datetime, parse: Callable[[bytes], Value]) -> Iterator[Value]:
+    def _read(self, store: Store, prefix: str, at: datetime, parse: Callable[[bytes], Value]) -> Iterator[Value]:
         """What segments not read before hold; what is damaged is left out and told."""
         day = self.from_day.date()
         while day <= (at + AHEAD).date():
-            for key in self.store.list(f"{prefix}/{day.isoformat()}"):
+            for key in store.list(f"{prefix}/{day.isoformat()}"):
                 if key in self.segments or not key.endswith(".jsonl.gz"):
                     continue
-                raw = self.store.read(key)
+                raw = store.read(key)
                 self.segments.add(key)
                 try:
                     lines = gzip.decompress(raw).splitlines()

@@ -11,7 +11,7 @@ of alpha, errors, latency, fallbacks and coverage an eighth each. The observed s
 import hashlib
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,31 +29,36 @@ Verdicts = Literal["undecided", "passes", "broken"]
 MOST_CRASHES = 3  # ends of its process in one rollout; a machine kills one now and then
 LEAST_LATENCIES = 20  # answers of a side before its latency is judged: the first few warm caches
 LEVEL = 0.95
+MOST_POINTS = 60  # of a trail
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a guard says."""
+    """What a guard says. interval: low, value, high and limit of what it watches, where that is one number; trail: of
+    looks before."""
 
     guard: str
     state: Verdicts
     sentence: str
     figures: dict[str, Any]
+    interval: dict[str, float | None] | None = None
+    trail: list[dict[str, float | None]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 class Guards:
-    """Remembers what coverage said at a checkpoint, since its permutations take a while."""
+    """Remembers what coverage said at a checkpoint, since its permutations take a while, and how intervals narrowed."""
 
     def __init__(self) -> None:
         self.covered: dict[tuple[str, int, int], coverage.Coverage | None] = {}
+        self.trails: dict[tuple[str, str], list[dict[str, float | None]]] = {}
 
     def judge(self, evidence: Evidence, rollout: Rollout, settings: RolloutSettings, crashes: int) -> list[Verdict]:
         """Of a rollout that is at a step."""
         part = settings.alpha / 8
-        return [
+        verdicts = [
             errors(evidence, settings, part, crashes, alone=rollout.share >= 1),
             latency(evidence, settings, part),
             fallbacks(evidence, settings, part),
@@ -62,6 +67,18 @@ class Guards:
             split(evidence, rollout, settings),
             scores(evidence),
         ]
+        return [self._with_trail(rollout.id, verdict) for verdict in verdicts]
+
+    def _with_trail(self, rollout: str, verdict: Verdict) -> Verdict:
+        if verdict.interval is None:
+            return verdict
+        trail = self.trails.setdefault((rollout, verdict.guard), [])
+        point = {name: verdict.interval[name] for name in ("low", "value", "high")}
+        if not trail or trail[-1] != point:
+            trail.append(point)
+        if len(trail) > MOST_POINTS:  # the far past keeps every other point
+            trail[: MOST_POINTS // 2] = trail[: MOST_POINTS // 2 : 2]
+        return replace(verdict, trail=list(trail))
 
     def _coverage(self, evidence: Evidence, rollout: Rollout, settings: RolloutSettings, alpha: float) -> Verdict:
         lists = evidence.first_lists.get(rollout.step, [])
@@ -70,7 +87,7 @@ class Guards:
         key = rollout.id, rollout.step, reached
         if key not in self.covered:
             seed = int.from_bytes(hashlib.sha256(rollout.salt.encode()).digest()[:4], "big")
-            self.covered[key] = coverage.compared(lists, seed)
+            self.covered[key] = coverage.compared(lists, settings.min_coverage_ratio, seed)
         seen = self.covered[key]
         if seen is None:
             least = coverage.CHECKPOINTS[0]
@@ -134,14 +151,15 @@ def latency(evidence: Evidence, settings: RolloutSettings, alpha: float) -> Verd
         return Verdict("latency", "undecided", f"{min(mine.n, theirs.n)} of {LEAST_LATENCIES} answers", figures)
     low, high = bounds_of(mine, alpha / 2)
     their_low, their_high = bounds_of(theirs, alpha / 2)
-    figures |= {"low_ms": known(low), "high_ms": known(high)}
+    limit = max(settings.max_latency_ratio * their_high, settings.latency_floor_ms)
+    interval = {"low": known(low), "value": known(mine.quantile(LEVEL)), "high": known(high), "limit": known(limit)}
     said = f"p95 {mine.quantile(LEVEL):.1f} ms, the champion's {theirs.quantile(LEVEL):.1f} ms"
     # Below the floor nothing is slow; the champion's own bound keeps chance on its side out.
-    if low > max(settings.max_latency_ratio * their_high, settings.latency_floor_ms):
+    if low > limit:
         wanted = f"{settings.max_latency_ratio:g} times is accepted above {settings.latency_floor_ms:g} ms"
-        return Verdict("latency", "broken", f"{said}; {wanted}", figures)
+        return Verdict("latency", "broken", f"{said}; {wanted}", figures, interval)
     good = high <= max(settings.max_latency_ratio * their_low, settings.latency_floor_ms)
-    return Verdict("latency", "passes" if good else "undecided", said, figures)
+    return Verdict("latency", "passes" if good else "undecided", said, figures, interval)
 
 
 def bounds_of(sketch: Sketch, alpha: float) -> tuple[float, float]:
@@ -181,12 +199,12 @@ def clicks(evidence: Evidence, settings: RolloutSettings, alpha: float) -> Verdi
         return Verdict("clicks", "undecided", "no clicks to compare yet", figures)
     low, high = sequential.loss_bounds(groups, 2 * alpha)
     loss = 1 - harm.candidate_rate / harm.champion_rate if harm.champion_rate else 0.0
-    figures |= {"loss": known(loss), "low": known(low), "high": known(high)}
+    interval = {"low": known(low), "value": known(loss), "high": known(high), "limit": settings.max_click_loss}
     said = f"click rate {percent(harm.candidate_rate)}, the champion's {percent(harm.champion_rate)}"
     if harm.proven(alpha):
         wanted = f"at least {low:.0%} of clicks are lost, {settings.max_click_loss:.0%} are accepted"
-        return Verdict("clicks", "broken", f"{said}: {wanted}", figures)
-    return Verdict("clicks", passing(harm, alpha), said, figures)
+        return Verdict("clicks", "broken", f"{said}: {wanted}", figures, interval)
+    return Verdict("clicks", passing(harm, alpha), said, figures, interval)
 
 
 def split(evidence: Evidence, rollout: Rollout, settings: RolloutSettings) -> Verdict:

@@ -14,6 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from components.recsys.errors import InputError
 from monitoring import metrics
+from serving.rollout.state import ENDED
 
 STATES = {"undecided": 0, "passes": 1, "broken": 2}
 
@@ -35,8 +36,7 @@ class Measures:
 
     def take(self, facts: dict[str, Any], ended: list[tuple[str, str]], restarts: int) -> None:
         """What a turn came to. facts: as `Engine.turn` gives them."""
-        rollout = facts["rollout"]
-        active = bool(rollout) and rollout["state"] not in ("promoted", "aborted")
+        active = bool(facts["rollout"]) and facts["state"] not in ENDED
         self.active.set(active)
         self.share.set(facts["share"])
         self.guard.clear()
@@ -47,7 +47,7 @@ class Measures:
                 if verdict["guard"] == "split":
                     self.observed.set(verdict["figures"]["observed"] or 0)
         champion = facts["champion"]
-        candidate = rollout["candidate"] if active else ""
+        candidate = facts["candidate"] if active else ""
         ready = [str(one["release"]) for one in facts["predictors"] if one["state"] == "ready"]
         leads = [bool(champion) and champion.startswith(release) for release in ready]
         tries = [bool(candidate) and candidate.startswith(release) for release in ready]

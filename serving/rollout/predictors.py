@@ -66,6 +66,9 @@ class Predictors(Protocol):
     def crashes(self, digest: str) -> int:
         """How often its process ended without being asked to."""
 
+    def last_words(self, digest: str) -> str:
+        """Why it does not answer, as far as it said."""
+
     def release(self, in_use: set[str], warm: set[str]) -> None:
         """End those not needed: at once or after a while those in neither set, after `keep_seconds` those in `warm` only."""
 

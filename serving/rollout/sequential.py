@@ -95,7 +95,7 @@ def _harm(groups: Groups, sign: float, factor: float, margin: float, tuned: floa
     steps = int(groups.steps.max()) + 1 if len(groups.steps) else 0
 
     def summed(values: Doubles) -> Doubles:
-        return np.bincount(groups.steps, values, steps)
+        return np.bincount(groups.steps, values, steps).astype(np.float64)
 
     lists_1, lists_0 = summed(groups.lists * mine), summed(groups.lists * (1 - mine))
     both = (lists_1 > 0) & (lists_0 > 0)  # a step with one group alone compares nothing
@@ -111,7 +111,7 @@ def _harm(groups: Groups, sign: float, factor: float, margin: float, tuned: floa
         a_list = np.where(
             both[groups.steps], np.where(mine > 0, 1 / lists_1[groups.steps], -factor / lists_0[groups.steps]), 0.0
         )
-    difference = sign * np.where(both, rate_1 - factor * rate_0 - margin, 0.0) @ weight
+    difference = sign * float(np.where(both, rate_1 - factor * rate_0 - margin, 0.0) @ weight)
     scale = float(np.where(both, edge_0, 0.0) @ weight) if sign < 0 else float(weight.sum())
     spread = np.sqrt(np.where(mine > 0, (edge_1 * (1 - edge_1))[groups.steps], (edge_0 * (1 - edge_0))[groups.steps]))
     share = a_list * weight[groups.steps] * spread  # of one list in the sum's standard deviation

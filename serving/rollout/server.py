@@ -38,7 +38,7 @@ class Loop:
         self.engine = Engine(home, settings, self.predictors)
         self.statuses = Statuses(home.store)
         self.stopping = threading.Event()
-        self.facts: dict[str, Any] = {"rollout": None, "guards": [], "predictors": []}
+        self.facts: dict[str, Any] = {"rollout": "", "guards": [], "predictors": []}
 
     def run(self) -> None:
         while not self.stopping.is_set():

@@ -16,7 +16,7 @@ from components.recsys.home import Home
 from components.recsys.ledger import Ledger
 from components.recsys.predictions import EVENTS, PREDICTIONS, Prediction, Shown, segment
 from components.recsys.routes import Routes
-from components.recsys.settings import RolloutSettings, Settings
+from components.recsys.settings import LogSettings, RolloutSettings, Settings
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -164,12 +164,12 @@ def home(tmp_path: Path, clock: Clock) -> Home:
 
 @pytest.fixture
 def traffic(home: Home, clock: Clock) -> Callable[..., Traffic]:
-    return lambda **more: Traffic(home, clock, **more)
+    return lambda home=home, **more: Traffic(home, clock, **more)
 
 
 def quick(**rollout: Any) -> Settings:
     wanted = {"bake_seconds": 600, "min_lists": 50, "click_seconds": 60, "interval_seconds": 0.2, "port": 0, **rollout}
-    return Settings(rollout=RolloutSettings(**wanted))
+    return Settings(rollout=RolloutSettings(**wanted), log=LogSettings(segment_seconds=0.0001))
 
 
 @pytest.fixture(name="quick")
