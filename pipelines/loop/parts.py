@@ -71,7 +71,8 @@ class Places:
 
 def loop_parts(home: str, settings_file: Path, places: Places, logs: Path, environment: dict[str, str]) -> list[Part]:
     """The four parts of our own, in the order of starting."""
-    actions = {"rollout": ["rollout", "run"], "controller": ["controller", "run"]}
+    # Predictors outlive an engine that dies, and end with one that is told to: then the whole loop ends.
+    actions = {"rollout": ["rollout", "run", "--stop-predictors"], "controller": ["controller", "run"]}
     return [
         Part(
             name,
