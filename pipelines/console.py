@@ -5,7 +5,11 @@
 """
 
 import json
+import os
+import re
+import shutil
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -44,8 +48,17 @@ def say(text: str) -> None:
 
 
 def next_step(text: str) -> None:
-    """What people most likely want to do now."""
+    """What people most likely want to do now, as it can be pasted."""
+    text = re.sub(r"(?<!\S)everloop(?= )", program(), text)
     out.print(f"[dim]next:[/] {escape(text)}")
+
+
+def program() -> str:
+    """How this shell calls us: `everloop` where it finds that (an activated environment), else by path: `.venv/bin/everloop`."""
+    called = Path(sys.argv[0])
+    if called.name != "everloop" or shutil.which("everloop"):
+        return "everloop"
+    return os.path.relpath(called) if called.absolute().is_relative_to(Path.cwd()) else str(called.absolute())
 
 
 def say_error(text: str, as_json: bool, code: int = 2, stage: str = "") -> None:

@@ -29,6 +29,7 @@ from components.recsys.progress import Told
 from components.recsys.release import SHORT, Release, canonical, judged_of, load, releases_of, resolve, save
 from components.recsys.report import ReportData, exposure_of, render
 from components.recsys.settings import EvaluateSettings, PrepareSettings, TrackingSettings, TrainSettings, parse
+from components.recsys.simulator import label_of
 from components.recsys.store import Store, open_store
 from components.recsys.version import VERSION, source_digest
 
@@ -112,13 +113,15 @@ def register(
     data = ReportData(
         quality=_read(parts["quality"] / "quality.json"),
         evaluations=shown,
-        verdict=verdict,
+        verdict={**verdict, "outcome": outcome},
         manifest=release.manifest,
         card=release.card,
         samples=samples,
         lineage={name: _read(path / "lineage.json") for name, path in parts.items()},
         timings={f"train {name}": seconds for name, seconds in times.items()},
         exposure=exposure,
+        serve="everloop serve" if home.url == Home().url else f"everloop serve --home {home.url}",
+        label=label_of(release.model.items),
     )
     page = render(data)
     home.store.write(f"runs/{run}/report.html", page.encode())
@@ -137,6 +140,7 @@ def register(
         "samples": samples,
         "report": f"{home.url}/runs/{run}/report.html",
         "untracked": untracked,
+        "label": label_of(release.model.items),
     }
     home.store.write(f"runs/{run}/result.json", json.dumps(result, indent=1, ensure_ascii=False, default=str).encode())
     return Registered(run, digest, page)

@@ -177,7 +177,8 @@ def show_result(result: dict[str, Any], settings: Settings, home: str) -> None:
     out.print(f"\n[bold]The gate's verdict:[/] [bold {colour}]{result['outcome']}[/]")
     for reason in result["reasons"]:
         out.print(f"  · {escape(reason)}")
-    out.print("\n[bold]Recommendations for three people[/]")
+    label = f" [yellow]({result['label']})[/]" if result.get("label") else ""
+    out.print(f"\n[bold]Recommendations for three people[/]{label}")
     for sample in result["samples"]:
         history = "; ".join(sample["history"][:3])
         out.print(

@@ -25,7 +25,7 @@ class ReportData:
     samples: dicts of user, history (titles, newest first) and items (dicts of title, score, reason).
     lineage: step -> its lineage record. timings: step -> seconds, or a dict of seconds and cached.
     exposure: name -> events or list places per item, zeros included; the first is the data, the others are candidates.
-    serve: the command that serves the champion.
+    serve: the command that serves the champion. label: what must be said of the data, such as that they are made up.
     """
 
     quality: Json = field(default_factory=dict)
@@ -38,6 +38,7 @@ class ReportData:
     timings: Json = field(default_factory=dict)
     exposure: dict[str, list[float]] = field(default_factory=dict)
     serve: str = "everloop serve"
+    label: str = ""
 
 
 def exposure_of(lists: pl.DataFrame, catalogue: int) -> list[float]:

@@ -39,7 +39,10 @@ def histogram(counts: Sequence[tuple[str, float]], title: str, what: str) -> Mar
     with drawing(WIDE, 2.0, title, described) as (done, axes):
         axes.bar(range(len(counts)), [count for _, count in counts], color=SERIES[0], width=0.8)
         step = max(1, len(counts) // 10)
-        axes.set_xticks(range(0, len(counts), step), [safe(name, 10) for name, _ in counts[::step]])
+        names = [safe(name, 10) for name, _ in counts[::step]]
+        # About 45 characters of the usual size go below the axis; longer labels would run into their neighbours.
+        size = 10 if max(map(len, names), default=0) * len(names) <= 42 else 8
+        axes.set_xticks(range(0, len(counts), step), names, size=size)
         axes.grid(axis="x", visible=False)
         axes.set_ylabel(what)
     return done.markup

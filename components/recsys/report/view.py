@@ -56,6 +56,8 @@ def _headline(report: ReportData) -> Json:
         )
     elif outcome == "promoted":
         kind, title = "promoted", f"{chosen} was promoted: it serves from now on"
+    elif outcome == "approved":
+        kind, title = "promoted", f"{chosen} passed the gate: a rollout gives it to a few people first"
     elif outcome == "rejected":
         rest = "the champion stays" if verdict.get("champion") else "nothing serves yet"
         kind, title = "rejected", f"{chosen} was not promoted: {rest}"
@@ -71,6 +73,7 @@ def _headline(report: ReportData) -> Json:
         "model": manifest.get("model", ""),
         "created": manifest.get("created", ""),
         "data": _summary_sentence(report),
+        "label": report.label,
         "serve": report.serve if kind in ("promoted", "unchanged") else "",
     }
 

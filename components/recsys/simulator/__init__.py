@@ -10,6 +10,6 @@ Every id starts with `syn-`, so that no row of it is ever taken for a real one.
 """
 
 from components.recsys.simulator.shifts import SHIFTS
-from components.recsys.simulator.world import LABEL, Response, World, write
+from components.recsys.simulator.world import LABEL, Response, World, label_of, write
 
-__all__ = ["LABEL", "SHIFTS", "Response", "World", "write"]
+__all__ = ["LABEL", "SHIFTS", "Response", "World", "label_of", "write"]

@@ -11,7 +11,7 @@ alone.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -31,6 +31,7 @@ from components.recsys.simulator.places import CLIMATES, COMFORT, PLACES
 from components.recsys.simulator.shifts import SHIFTS
 
 LABEL = "Synthetic travel world, not real data"
+PREFIX = "syn-"  # of every id
 START = datetime(2025, 3, 1, tzinfo=UTC)  # day 0; past, so that no check for times in the future objects
 TRIP_DAYS = 12  # how long one trip is planned before the next one comes to mind
 SHOWN = 24  # offers on an organic results page
@@ -248,3 +249,8 @@ def _in_order(
 def write(folder: str | Path, seed: int = 42) -> dict[str, Path]:
     """What a run falls back on when no real data can be had: 60 days of 600 people and 300 offers."""
     return World(seed, n_users=600, n_items=300).write(folder)
+
+
+def label_of(ids: Iterable[str]) -> str:
+    """What must be said of data with these ids wherever people see it; empty for real data."""
+    return LABEL if any(str(one).startswith(PREFIX) for one in ids) else ""
