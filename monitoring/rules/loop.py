@@ -5,11 +5,10 @@
 """
 
 from monitoring.metrics import RETRAIN_PAUSED, RETRAIN_RUNS, ROLLOUTS, WEBHOOKS
-from monitoring.rules.rule import Alert, Group
+from monitoring.rules.rule import Alert, Group, gained
 
 
 def loop() -> Group:
-    aborted = f'sum by (reason) ({ROLLOUTS}{{outcome="aborted"}}'
     return Group(
         "everloop-loop",
         (
@@ -32,7 +31,7 @@ def loop() -> Group:
             ),
             Alert(
                 "RetrainFailing",
-                f'sum(increase({RETRAIN_RUNS}{{outcome="failed"}}[1d])) > 1',
+                gained(f'{RETRAIN_RUNS}{{outcome="failed"}}', "1d") + " > 1.5",
                 severity="ticket",
                 dashboard="loop",
                 summary="Runs failed {{ $value | humanize }} times in a day.",
@@ -40,7 +39,7 @@ def loop() -> Group:
             ),
             Alert(
                 "WebhookFailing",
-                f'sum(increase({WEBHOOKS}{{outcome!="accepted"}}[15m])) > 0',
+                gained(f'{WEBHOOKS}{{outcome!="accepted"}}', "15m") + " > 0",
                 for_="1m",
                 severity="ticket",
                 dashboard="loop",
@@ -48,9 +47,8 @@ def loop() -> Group:
                 description="A wrong token or body is dropped by Alertmanager at once; a store that is down is tried again.",
             ),
             Alert(
-                # The first abort makes the series appear, of which increase() says nothing.
                 "RolloutAborted",
-                f"{aborted}) - ({aborted} offset 1h) or {aborted}) * 0) > 0",
+                gained(f'{ROLLOUTS}{{outcome="aborted"}}', "1h", by="reason") + " > 0",
                 severity="ticket",
                 dashboard="loop",
                 summary="A rollout was aborted ({{ $labels.reason }}).",

@@ -61,6 +61,13 @@ class Group:
     interval: str = "15s"
 
 
+def gained(selector: str, window: str, by: str = "") -> str:
+    """How much counters grew, also those that were not there before: a labelled one appears with its first event, of
+    which increase() says nothing."""
+    grouping = f" by ({by})" if by else ""
+    return f"sum{grouping} (({selector} unless {selector} offset {window}) or increase({selector}[{window}]))"
+
+
 def scaled(expr: str, scale: float) -> str:
     """The same expression with ranges and offsets `scale` times as long; thresholds stay, they are about the world."""
 

@@ -6,6 +6,7 @@
 
 from components.recsys.settings import Settings
 from monitoring.metrics import (
+    EVENT_EXPORT_SEEN,
     EXPOSURE_COVERAGE,
     EXPOSURE_GINI,
     GATEWAY_FAILED,
@@ -15,11 +16,13 @@ from monitoring.metrics import (
     LOG_RECORDS,
     LOG_SPOOL_BYTES,
     LOG_UPLOADED,
+    MONITOR_BROKEN,
     REFUSED,
 )
-from monitoring.rules.rule import Alert, Group
+from monitoring.rules.rule import Alert, Group, gained
 
 FALLBACK_SHARE = 0.05
+NEW_PEOPLE = "unknown_user|no_history|unknown_items"  # no fault: of whom nothing is known gets what is popular
 LEAST_LISTS = 100  # a share of fewer is chance
 LEAST_COVERAGE, MOST_GINI = 0.02, 0.98
 LEAST_ERRORS = 3  # one may be a lock that was held a moment too long
@@ -29,20 +32,21 @@ SPOOL_SHARE = 0.5  # half full leaves as long again to mend the sink
 
 def serving(settings: Settings) -> Group:
     lists = f"sum(increase({GATEWAY_LISTS}[10m]))"
-    failed = f'sum(increase({GATEWAY_FAILED}{{variant="candidate"}}[5m]))'
-    # The group's lists are counted whoever gave them; `or vector(0)`: none yet is no division by nothing.
-    asked = f'(sum(increase({GATEWAY_LISTS}{{variant="candidate"}}[5m])) or vector(0))'
+    missed = f'sum(increase({GATEWAY_FALLBACKS}{{reason!~"{NEW_PEOPLE}"}}[10m]))'
+    failed = gained(f'{GATEWAY_FAILED}{{variant="candidate"}}', "5m")
+    # A group's lists are counted whoever gave them.
+    asked = f'sum(increase({GATEWAY_LISTS}{{variant="candidate"}}[5m]))'
     return Group(
         "everloop-serving",
         (
             Alert(
                 "FallbackHigh",
-                f"sum(increase({GATEWAY_FALLBACKS}[10m])) / {lists} > {FALLBACK_SHARE} and {lists} >= {LEAST_LISTS}",
+                f"{missed} / {lists} > {FALLBACK_SHARE} and {lists} >= {LEAST_LISTS}",
                 for_="5m",
                 severity="ticket",
                 dashboard="serving",
                 summary="{{ $value | humanizePercentage }} of lists come from no model.",
-                description="People get what is popular. Look at the reasons: a predictor that is down or slow, or unknown people.",
+                description="People get what is popular although their history is known: a predictor is down, slow or broken.",
             ),
             Alert(
                 "CandidateFailing",
@@ -63,7 +67,7 @@ def serving(settings: Settings) -> Group:
             ),
             Alert(
                 "HistoryFailing",
-                f"sum by (operation) (increase({HISTORY_ERRORS}[5m])) >= {LEAST_ERRORS}",
+                f"{gained(str(HISTORY_ERRORS), '5m', by='operation')} >= {LEAST_ERRORS}",
                 for_="2m",
                 severity="ticket",
                 dashboard="serving",
@@ -72,7 +76,7 @@ def serving(settings: Settings) -> Group:
             ),
             Alert(
                 "LogDropping",
-                f'sum(increase({LOG_RECORDS}{{outcome="dropped"}}[5m])) > 0',
+                f'sum(increase({LOG_RECORDS}{{outcome=~"dropped_.+"}}[5m])) > 0',
                 severity="page",
                 dashboard="serving",
                 summary="The prediction log has dropped {{ $value | humanize }} records in 5 minutes.",
@@ -87,6 +91,23 @@ def serving(settings: Settings) -> Group:
                 dashboard="serving",
                 summary="Segments of the prediction log wait on {{ $labels.instance }}.",
                 description="The last upload was {{ $value | humanizeDuration }} ago. Nothing is lost until the spool is full.",
+            ),
+            Alert(
+                "EventsNotExported",
+                f"time() - min by (instance) ({EVENT_EXPORT_SEEN}) > {UPLOAD_SECONDS}",
+                for_="1m",
+                severity="ticket",
+                dashboard="serving",
+                summary="Accepted events wait on {{ $labels.instance }}.",
+                description="They are safe there, but no training and no drift has seen them for {{ $value | humanizeDuration }}.",
+            ),
+            Alert(
+                "SegmentsBroken",
+                f"sum by (kind) (increase({MONITOR_BROKEN}[1h])) > 0",
+                severity="ticket",
+                dashboard="drift",
+                summary="{{ $value | humanize }} {{ $labels.kind }} of the logs could not be read.",
+                description="They were passed over: figures of quality and drift lack what was in them.",
             ),
             Alert(
                 "SpoolFilling",

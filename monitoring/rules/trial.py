@@ -42,6 +42,10 @@ class Case:
     labels: dict[str, str] = field(default_factory=dict)
 
     @property
+    def window(self) -> str:
+        return self.labels.get("window", "")
+
+    @property
     def moments(self) -> list[str]:
         return f"{self.fires} {self.silent}".split()
 
@@ -100,18 +104,21 @@ def samples(values: str) -> list[float | str | None]:
 
 
 @cache
-def rules_of(alert: str) -> str:
+def rules_of(alert: str, window: str) -> str:
     """Only what the alert needs: a look at all would cost as much for each of 150 cases."""
-    groups = [
-        {**group, "rules": [rule for rule in group["rules"] if "record" in rule or rule["alert"] == alert]}
-        for group in yaml.safe_load(render_rules())["groups"]
-    ]
-    return yaml.safe_dump({"groups": groups})
+
+    def wanted(rule: dict[str, Any]) -> bool:
+        return "record" in rule or (rule["alert"] == alert and rule["labels"].get("window", "") == window)
+
+    groups = yaml.safe_load(render_rules())["groups"]
+    return str(
+        yaml.safe_dump({"groups": [{**group, "rules": list(filter(wanted, group["rules"]))} for group in groups]})
+    )
 
 
 def tried(case: Case) -> Said:
     """What the built-in evaluator says at every look, in milliseconds from the start. Raises QueryError."""
-    watch = Evaluator(rules_of(case.alert), keep_seconds=4 * 86_400)
+    watch = Evaluator(rules_of(case.alert, case.window), keep_seconds=4 * 86_400)
     series = {}
     for text, values in case.series.items():
         node = parse(text.replace("{}", ""))
@@ -131,9 +138,9 @@ def tried(case: Case) -> Said:
 
 
 def promtool_tests(chosen: list[Case], said: list[Said], folder: Path) -> str:
-    """A file for `promtool test rules`, with the rules beside it. All cases are of one alert and one `every`."""
-    rules = folder / f"{chosen[0].alert}.rules.yaml"
-    rules.write_text(rules_of(chosen[0].alert))
+    """A file for `promtool test rules`, with the rules beside it. All cases are of one alert, window and `every`."""
+    rules = folder / f"{chosen[0].alert}{chosen[0].window}.rules.yaml"
+    rules.write_text(rules_of(chosen[0].alert, chosen[0].window))
     tests = [_promtool_test(case, firing) for case, firing in zip(chosen, said, strict=True)]
     return yaml.safe_dump({"rule_files": [rules.name], "evaluation_interval": chosen[0].every, "tests": tests})
 

@@ -3,25 +3,22 @@
 >>> [alert.reason for alert in triggers(Settings()).rules if alert.action == "retrain"]
 ['drift', 'quality', 'stale']
 
-How much data is too little and how much worse is worse are the monitor's own settings, so no alert speaks of a window
-on which the monitor says nothing.
+The monitor judges, with the tests and thresholds of its settings; where it says nothing for want of data, nothing fires.
 """
 
 from components.recsys.settings import Settings
 from monitoring.metrics import (
     CLICK_RATE,
-    CLICK_RATE_BASELINE,
+    CLICK_RATE_DROPPED,
     DATA_QUALITY_FAILED,
     DRIFT_DETECTED,
     DRIFT_EVENTS,
-    MATURE_LISTS,
     RELEASE_SINCE,
     RETRAIN_LAST,
 )
 from monitoring.rules.rule import Alert, Group
 
 STALE_DAYS = 30  # the travel world and MovieLens both lose a tenth of nDCG in about that time
-LEAST_MATURE_LISTS = 200  # with fewer, a click rate of 10 % is uncertain by more than the fall that counts
 
 
 def triggers(settings: Settings) -> Group:
@@ -46,15 +43,15 @@ def triggers(settings: Settings) -> Group:
             ),
             Alert(
                 "QualityDropped",
-                f"{clicks} < {1 - drift.quality_drop:g} * max({CLICK_RATE_BASELINE})"
-                f" and max({MATURE_LISTS}) >= {LEAST_MATURE_LISTS}",
+                f"{clicks} and max({CLICK_RATE_DROPPED}) == 1",
                 for_="5m",
                 severity="ticket",
                 action="retrain",
                 reason="quality",
                 dashboard="drift",
                 summary="People click {{ $value | humanizePercentage }} of the champion's lists.",
-                description=f"That is more than {drift.quality_drop:.0%} below the baseline, on labels that are final.",
+                description=f"That is below the baseline by more than {drift.quality_drop:.0%} and by more than chance, on labels"
+                " that are final.",
             ),
             Alert(
                 "ModelStale",

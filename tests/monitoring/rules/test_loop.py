@@ -31,7 +31,7 @@ CASES = [
         "RetrainFailing",
         {RUNS: "0x4 1x4 2x60"},
         below={RUNS: "0x8 1x60"},
-        little={RUNS: "_x8 2x60"},
+        little={RUNS: "_x8 1x60"},
         fires="12h 20h",
         silent="4h 8h / 36h",
         every="1h",
@@ -39,18 +39,18 @@ CASES = [
     *cases(
         "WebhookFailing",
         {HOOKS: "0x4 1x40", s(m.WEBHOOKS, outcome="accepted"): "0+1x60"},
-        below={HOOKS: "3x60"},
-        little={HOOKS: "_x4 1 _x50"},
+        below={HOOKS: "0x60"},
+        little={HOOKS: "_x60"},
         fires="7m 15m",
         silent="4m 5m / 22m",
     ),
     *cases(
         "RolloutAborted",
-        {ABORTED: "0x4 1x90"},
+        {ABORTED: "_x4 1x90"},
         below={ABORTED: "0x90"},
         little={ABORTED: "_x90"},
-        fires="5m 64m",
-        silent="4m / 65m 80m",
+        fires="5m 63m",
+        silent="3m / 65m 80m",
     ),
 ]
 

@@ -6,10 +6,11 @@ from monitoring import metrics as m
 from monitoring.rules.trial import FAULT, Case, cases, s
 
 LISTS, CANDIDATE = s(m.GATEWAY_LISTS, variant="champion"), s(m.GATEWAY_LISTS, variant="candidate")
-FALLBACKS = s(m.GATEWAY_FALLBACKS, variant="champion", reason="timeout")
+FALLBACKS = s(m.GATEWAY_FALLBACKS, variant="champion", reason="no_predictor")
 FAILED = s(m.GATEWAY_FAILED, variant="candidate", reason="timeout")
 UPLOADED, SPOOL = s(m.LOG_UPLOADED, instance="g"), s(m.LOG_SPOOL_BYTES, instance="g")
-DROPPED, ERRORS = s(m.LOG_RECORDS, outcome="dropped"), s(m.HISTORY_ERRORS, operation="write")
+DROPPED, ERRORS = s(m.LOG_RECORDS, outcome="dropped_spool"), s(m.HISTORY_ERRORS, operation="write")
+EXPORTED, BROKEN = s(m.EVENT_EXPORT_SEEN, instance="g"), s(m.MONITOR_BROKEN, kind="segments")
 GINI = s(m.EXPOSURE_GINI)
 
 
@@ -22,6 +23,9 @@ CASES = [
         fires="16m 30m",
         silent="4m 9m / 42m",
     ),
+    Case(
+        "FallbackHigh", FAULT, {FALLBACKS.replace("no_predictor", "no_history"): "0+9x30", LISTS: "0+19x30"}, "", "20m"
+    ),
     Case("FallbackHigh", FAULT, {FALLBACKS: "0+2x15 0+2x30", LISTS: "0+19x15 0+19x30"}, "16m 20m 30m", "5m"),
     *cases(
         "CandidateFailing",
@@ -31,7 +35,8 @@ CASES = [
         fires="10m 14m",
         silent="4m / 21m 30m",
     ),
-    Case("CandidateFailing", FAULT, {FAILED: "0+3x30"}, "8m", ""),  # it has given no list at all
+    # The first failure makes the series appear.
+    Case("CandidateFailing", FAULT, {FAILED: "_x4 6x30", CANDIDATE: "0+100x40"}, "5m 8m", "3m 4m 14m"),
     Case("CandidateFailing", FAULT, {FAILED: "500x9 0x20", CANDIDATE: "900+9x9 0+9x20"}, "", "9m 11m 14m"),  # a restart
     *cases(
         "ReleaseRefused",
@@ -44,7 +49,7 @@ CASES = [
     *cases(
         "HistoryFailing",
         {ERRORS: "0x4 1+1x14 15x20"},
-        below={ERRORS: "10x40"},
+        below={ERRORS: "0x4 1 2x40"},
         little={ERRORS: "0x4 1 _x30"},
         fires="11m 19m",
         silent="4m 6m / 27m",
@@ -67,6 +72,22 @@ CASES = [
         little={SPOOL: "0x40"},
         fires="17m 20m",
         silent="15m / 22m 30m",
+    ),
+    *cases(
+        "EventsNotExported",
+        {EXPORTED: "0+60x5 300x15 1320+60x20"},
+        below={EXPORTED: "-600+60x40"},
+        little={EXPORTED: "0+60x5 300x10 1020+60x30"},
+        fires="17m 20m",
+        silent="15m 16m / 22m 30m",
+    ),
+    *cases(
+        "SegmentsBroken",
+        {BROKEN: "0x4 2x90"},
+        below={BROKEN: "2x90"},
+        little={BROKEN: "_x4 2 _x90"},
+        fires="6m 60m",
+        silent="4m / 66m",
     ),
     *cases(
         "SpoolFilling",

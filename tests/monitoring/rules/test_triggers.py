@@ -6,7 +6,8 @@ from monitoring import metrics as m
 from monitoring.rules.trial import FAULT, Case, again, cases, s
 
 DETECTED, EVENTS = s(m.DRIFT_DETECTED, kind="data", feature="cabin"), s(m.DRIFT_EVENTS, kind="data")
-CLICKS, BASELINE = s(m.CLICK_RATE, variant="champion", release="a"), s(m.CLICK_RATE_BASELINE)
+CLICKS, OTHERS = (s(m.CLICK_RATE, variant="champion", release=release) for release in ("a", "b"))
+DROPPED = s(m.CLICK_RATE_DROPPED)
 
 
 CASES = [
@@ -25,24 +26,14 @@ CASES = [
     Case("DriftDetected", FAULT, {DETECTED: "1x9 stale _x20", EVENTS: "500x30"}, "8m", "11m"),
     *cases(
         "QualityDropped",
-        {CLICKS: "0.1x4 0.079x15 0.1x20", BASELINE: "0.1x40", s(m.MATURE_LISTS): "200x40"},
-        below={CLICKS: "0.1x4 0.081x15 0.1x20"},
-        little={s(m.MATURE_LISTS): "199x40"},
+        {CLICKS: "0.079x40", DROPPED: "0x4 1x15 0x20"},
+        below={DROPPED: "0x40"},
+        little={DROPPED: again("NaN", 40)},
         fires="10m 20m",
         silent="4m 9m / 21m 30m",
     ),
-    Case(
-        "QualityDropped",
-        FAULT,
-        {
-            CLICKS: "0.079x20",
-            s(m.CLICK_RATE, variant="champion", release="b"): again("NaN", 20),
-            BASELINE: "0.1x20",
-            s(m.MATURE_LISTS): "200x20",
-        },
-        "10m",
-        "",
-    ),
+    Case("QualityDropped", FAULT, {CLICKS: "0.079x20", OTHERS: again("NaN", 20), DROPPED: "1x20"}, "10m", ""),
+    Case("QualityDropped", FAULT, {CLICKS: "0.079x9 _x2 0.079x20", DROPPED: "1x9 _x2 1x20"}, "8m 11m 20m", ""),
     *cases(
         "ModelStale",
         {s(m.RETRAIN_LAST): "1x124 2678400x20"},
