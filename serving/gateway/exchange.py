@@ -158,7 +158,9 @@ class Pool:
         loop = asyncio.get_running_loop()
         secure = ssl.create_default_context() if self.secure else None
         try:
-            _, exchange = await loop.create_connection(lambda: Exchange(loop, self.open), self.host, self.port, ssl=secure)
+            _, exchange = await loop.create_connection(
+                lambda: Exchange(loop, self.open), self.host, self.port, ssl=secure
+            )
         except OSError as error:
             raise Failed("unreachable", f"{self.url}: {error.strerror or error}") from None
         return exchange

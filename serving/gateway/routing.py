@@ -106,10 +106,11 @@ class Routing:
         self.patience = min(2 * self.patience, MOST_PATIENCE)
 
     def _wanted(self) -> list[str]:
-        """Releases to list from, the best first. Before there are routes: what the ledger says."""
+        """Releases to list from, the best first. Before the routes name one: what the ledger says."""
         routes = self.routes
-        if routes:
-            return [target.release for target in (routes.champion, routes.candidate) if target]
+        named = [target.release for target in (routes.champion, routes.candidate) if target] if routes else []
+        if named or self.last:
+            return named
         try:
             return champions(self.home)
         except EverloopError:

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -173,3 +174,17 @@ def logged(world: Any) -> Callable[..., Any]:
         return until(records)
 
     return read
+
+
+@pytest.fixture(scope="module")
+def gate(small_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """One gateway a test file, for tests that only ask."""
+    home = Path(shutil.copytree(small_world.home, tmp_path_factory.mktemp("gated") / "home"))
+    settings = settings_of({"history": "memory://"})
+    with (
+        serving_release("", settings, str(home / "releases" / small_world.digest)) as url,
+        ExitStack() as ends,
+    ):
+        Routes(1, Target(small_world.digest, (url,)), salt=SALT).write(Home(home).store)
+        gateway_url = ends.enter_context(running(str(home), settings_of()))
+        yield Gate(gateway_url, home, ends.enter_context(httpx.Client(base_url=gateway_url, timeout=20)))
