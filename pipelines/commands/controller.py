@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -83,16 +83,16 @@ def launcher_of(
 ) -> Launcher:
     """The runner that retrain.runner names."""
     from pipelines.kubeflow import Kubeflow
-    from pipelines.launching import KubeflowLauncher, LocalLauncher, feedback_sources, new_events
+    from pipelines.launching import KubeflowLauncher, LocalLauncher, NewFeedback
 
-    count: Callable[[], int | None] = lambda: new_events(home)  # noqa: E731
+    feedback = NewFeedback(home)
     if settings.retrain.runner == "local":
-        return LocalLauncher(home, file, sets, count)
+        return LocalLauncher(home, file, sets, feedback.count)
     endpoint, token, namespace = kubeflow
     if not endpoint:
         raise InputError("retrain.runner is kubeflow: give --endpoint http://HOST:8888 or set KUBEFLOW_ENDPOINT")
     return KubeflowLauncher(
-        lambda: Kubeflow(endpoint, token, namespace), home, settings, lambda: feedback_sources(home), count
+        lambda: Kubeflow(endpoint, token, namespace), home, settings, feedback.sources, feedback.count
     )
 
 

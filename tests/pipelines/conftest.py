@@ -1,4 +1,7 @@
-"""One finished home, made once for all workers and copied by each test that changes it."""
+"""One finished home, made once for all workers and copied by each test that changes it; and a Kubeflow that is none.
+
+The latter answers as Kubeflow Pipelines 2.17 does and fails as networks do. The real one is tried by tests/cluster.
+"""
 
 import fcntl
 import json
@@ -6,12 +9,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import urllib.parse
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 SMALL = ["--set", "train.candidates=[popularity, item_knn, ease]", "--set", "evaluate.bootstrap=200"]
 
@@ -84,3 +93,115 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def home(finished: Finished, tmp_path: Path) -> Path:
     """A copy of the finished home, to be changed."""
     return Path(shutil.copytree(finished.home, tmp_path / "home", symlinks=True))
+
+
+class Fake:
+    """Kubeflow's state, and the faults it is asked to have."""
+
+    def __init__(self) -> None:
+        self.experiments: list[dict[str, Any]] = []
+        self.pipelines: list[dict[str, Any]] = []
+        self.versions: list[dict[str, Any]] = []
+        self.runs: list[dict[str, Any]] = []
+        self.logs: dict[str, str] = {}
+        self.multi_user = False
+        self.token = ""
+        self.page = b""  # answered to everything instead
+        self.lose_answers = 0  # of creations: the run is made, the connection breaks
+        self.fail_next = 0  # requests answered with 503
+        self.rival_first = False
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
+        if self.fail_next:
+            self.fail_next -= 1
+            return 503, {"message": "upstream"}
+        name = json.loads(query["filter"])["predicates"][0]["string_value"] if "filter" in query else ""
+        match [method, *path.strip("/").split("/")]:
+            case ["GET", "apis", "v2beta1", "healthz"]:
+                return 200, {"multi_user": self.multi_user}
+            case ["GET", "apis", "v2beta1", "experiments"]:
+                assert query.get("namespace", "") == ("team" if self.multi_user else "")
+                return 200, {"experiments": [e for e in self.experiments if e["display_name"] == name]}
+            case ["POST", "apis", "v2beta1", "experiments"]:
+                return 200, self._add(self.experiments, "experiment_id", json.loads(body))
+            case ["GET", "apis", "v2beta1", "pipelines", "names", wanted]:
+                found = [p for p in self.pipelines if p["name"] == wanted]
+                return (200, found[0]) if found else (404, {"message": f"ResourceNotFoundError: {wanted} not found"})
+            case ["POST", "apis", "v2beta1", "pipelines"]:
+                return 200, self._add(self.pipelines, "pipeline_id", json.loads(body))
+            case ["GET", "apis", "v2beta1", "pipelines", _, "versions"]:  # one a page
+                at = int(query.get("page_token") or 0)
+                more = {"next_page_token": str(at + 1)} if at + 1 < len(self.versions) else {}
+                return 200, {"pipeline_versions": self.versions[at : at + 1], **more}
+            case ["POST", "apis", "v2beta1", "pipelines", "upload_version"]:
+                package = BytesParser().parsebytes(b"Content-Type: " + self.content_type.encode() + b"\r\n\r\n" + body)
+                spec, platform = yaml.safe_load_all(package.get_payload()[0].get_payload(decode=True))  # type: ignore
+                version = {"name": query["name"], "pipeline_spec": {"pipeline_spec": spec, "platform_spec": platform}}
+                return 200, self._add(self.versions, "pipeline_version_id", version)
+            case ["GET", "apis", "v2beta1", "runs"]:
+                return 200, {"runs": [r for r in self.runs if r["display_name"] == name]}
+            case ["POST", "apis", "v2beta1", "runs"]:
+                asked = json.loads(body)
+                if self.rival_first:
+                    self._add(self.runs, "run_id", {**asked, "created_at": "2026-11-23T09:00:00Z"})
+                run = self._add(self.runs, "run_id", {**asked, "created_at": f"2026-11-23T10:00:{len(self.runs):02}Z"})
+                if self.lose_answers:
+                    self.lose_answers -= 1
+                    return 0, None
+                return 200, run
+            case ["GET", "apis", "v2beta1", "runs", run_id]:
+                return 200, next(run for run in self.runs if run["run_id"] == run_id)
+            case ["POST", "apis", "v2beta1", "runs", action] if action.endswith(":terminate"):
+                run = next(run for run in self.runs if run["run_id"] == action.removesuffix(":terminate"))
+                run["state"] = "CANCELING"
+                return 200, {}
+            case ["GET", "apis", "v1alpha1", "runs", _, "nodes", pod, "log"] if pod in self.logs:
+                return 200, self.logs[pod].encode()
+        return 404, {"message": f"no {method} {path}"}
+
+    content_type = ""
+
+    def _add(self, kind: list[dict[str, Any]], key: str, value: dict[str, Any]) -> dict[str, Any]:
+        kind.append({**value, key: str(uuid.uuid4())})
+        return kind[-1]
+
+
+@pytest.fixture
+def fake() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+def endpoint(fake: Fake) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def serve(self) -> None:
+            parts = urllib.parse.urlsplit(self.path)
+            query = dict(urllib.parse.parse_qsl(parts.query))
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fake.content_type = self.headers.get("Content-Type", "")
+            if fake.token and self.headers.get("Authorization") != f"Bearer {fake.token}":
+                code, value = 401, {"message": "Unauthorized"}
+            elif fake.page:
+                code, value = 200, fake.page
+            else:
+                code, value = fake.answer(self.command, parts.path, query, body)
+            if not code:
+                self.close_connection = True
+                return
+            data = value if isinstance(value, bytes) else json.dumps(value).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = serve
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()

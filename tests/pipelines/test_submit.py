@@ -6,11 +6,6 @@ The real one is tried by tests/cluster.
 import json
 import threading
 import time
-import urllib.parse
-import uuid
-from collections.abc import Iterator
-from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,118 +22,6 @@ from pipelines.follow import follow, result_of
 from pipelines.kubeflow import Kubeflow
 from pipelines.submit import submit, upload_sources
 from pipelines.training import NAME
-
-
-class Fake:
-    """Kubeflow's state, and the faults it is asked to have."""
-
-    def __init__(self) -> None:
-        self.experiments: list[dict[str, Any]] = []
-        self.pipelines: list[dict[str, Any]] = []
-        self.versions: list[dict[str, Any]] = []
-        self.runs: list[dict[str, Any]] = []
-        self.logs: dict[str, str] = {}
-        self.multi_user = False
-        self.token = ""
-        self.page = b""  # answered to everything instead
-        self.lose_answers = 0  # of creations: the run is made, the connection breaks
-        self.fail_next = 0  # requests answered with 503
-        self.rival_first = False
-
-    def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
-        if self.fail_next:
-            self.fail_next -= 1
-            return 503, {"message": "upstream"}
-        name = json.loads(query["filter"])["predicates"][0]["string_value"] if "filter" in query else ""
-        match [method, *path.strip("/").split("/")]:
-            case ["GET", "apis", "v2beta1", "healthz"]:
-                return 200, {"multi_user": self.multi_user}
-            case ["GET", "apis", "v2beta1", "experiments"]:
-                assert query.get("namespace", "") == ("team" if self.multi_user else "")
-                return 200, {"experiments": [e for e in self.experiments if e["display_name"] == name]}
-            case ["POST", "apis", "v2beta1", "experiments"]:
-                return 200, self._add(self.experiments, "experiment_id", json.loads(body))
-            case ["GET", "apis", "v2beta1", "pipelines", "names", wanted]:
-                found = [p for p in self.pipelines if p["name"] == wanted]
-                return (200, found[0]) if found else (404, {"message": f"ResourceNotFoundError: {wanted} not found"})
-            case ["POST", "apis", "v2beta1", "pipelines"]:
-                return 200, self._add(self.pipelines, "pipeline_id", json.loads(body))
-            case ["GET", "apis", "v2beta1", "pipelines", _, "versions"]:  # one a page
-                at = int(query.get("page_token") or 0)
-                more = {"next_page_token": str(at + 1)} if at + 1 < len(self.versions) else {}
-                return 200, {"pipeline_versions": self.versions[at : at + 1], **more}
-            case ["POST", "apis", "v2beta1", "pipelines", "upload_version"]:
-                package = BytesParser().parsebytes(b"Content-Type: " + self.content_type.encode() + b"\r\n\r\n" + body)
-                spec, platform = yaml.safe_load_all(package.get_payload()[0].get_payload(decode=True))  # type: ignore
-                version = {"name": query["name"], "pipeline_spec": {"pipeline_spec": spec, "platform_spec": platform}}
-                return 200, self._add(self.versions, "pipeline_version_id", version)
-            case ["GET", "apis", "v2beta1", "runs"]:
-                return 200, {"runs": [r for r in self.runs if r["display_name"] == name]}
-            case ["POST", "apis", "v2beta1", "runs"]:
-                asked = json.loads(body)
-                if self.rival_first:
-                    self._add(self.runs, "run_id", {**asked, "created_at": "2026-11-23T09:00:00Z"})
-                run = self._add(self.runs, "run_id", {**asked, "created_at": f"2026-11-23T10:00:{len(self.runs):02}Z"})
-                if self.lose_answers:
-                    self.lose_answers -= 1
-                    return 0, None
-                return 200, run
-            case ["GET", "apis", "v2beta1", "runs", run_id]:
-                return 200, next(run for run in self.runs if run["run_id"] == run_id)
-            case ["POST", "apis", "v2beta1", "runs", action] if action.endswith(":terminate"):
-                run = next(run for run in self.runs if run["run_id"] == action.removesuffix(":terminate"))
-                run["state"] = "CANCELING"
-                return 200, {}
-            case ["GET", "apis", "v1alpha1", "runs", _, "nodes", pod, "log"] if pod in self.logs:
-                return 200, self.logs[pod].encode()
-        return 404, {"message": f"no {method} {path}"}
-
-    content_type = ""
-
-    def _add(self, kind: list[dict[str, Any]], key: str, value: dict[str, Any]) -> dict[str, Any]:
-        kind.append({**value, key: str(uuid.uuid4())})
-        return kind[-1]
-
-
-@pytest.fixture
-def fake() -> Fake:
-    return Fake()
-
-
-@pytest.fixture
-def endpoint(fake: Fake) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def serve(self) -> None:
-            parts = urllib.parse.urlsplit(self.path)
-            query = dict(urllib.parse.parse_qsl(parts.query))
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            fake.content_type = self.headers.get("Content-Type", "")
-            if fake.token and self.headers.get("Authorization") != f"Bearer {fake.token}":
-                code, value = 401, {"message": "Unauthorized"}
-            elif fake.page:
-                code, value = 200, fake.page
-            else:
-                code, value = fake.answer(self.command, parts.path, query, body)
-            if not code:
-                self.close_connection = True
-                return
-            data = value if isinstance(value, bytes) else json.dumps(value).encode()
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = serve
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -159,7 +42,7 @@ def _submit(endpoint: str, home: Home, events: Path, **options: Any) -> Any:
 
 
 def test_a_first_submit_makes_everything_that_is_missing_and_one_run(
-    fake: Fake, endpoint: str, home: Home, events: Path
+    fake: Any, endpoint: str, home: Home, events: Path
 ) -> None:
     done = _submit(endpoint, home, events)
     assert done.created
@@ -177,7 +60,7 @@ def test_a_first_submit_makes_everything_that_is_missing_and_one_run(
 
 
 def test_the_same_again_finds_the_run_whatever_the_file_is_called(
-    fake: Fake, endpoint: str, home: Home, events: Path
+    fake: Any, endpoint: str, home: Home, events: Path
 ) -> None:
     first = _submit(endpoint, home, events)
     for state in ("PENDING", "RUNNING", "SUCCEEDED"):
@@ -189,7 +72,7 @@ def test_the_same_again_finds_the_run_whatever_the_file_is_called(
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELED", "CANCELING"])
 def test_a_run_that_ended_badly_does_not_stand_in_the_way(
-    fake: Fake, endpoint: str, home: Home, events: Path, state: str
+    fake: Any, endpoint: str, home: Home, events: Path, state: str
 ) -> None:
     first = _submit(endpoint, home, events)
     fake.runs[0]["state"] = state
@@ -199,7 +82,7 @@ def test_a_run_that_ended_badly_does_not_stand_in_the_way(
 
 
 def test_other_data_other_settings_another_home_or_a_fresh_run_are_other_runs(
-    fake: Fake, endpoint: str, home: Home, events: Path
+    fake: Any, endpoint: str, home: Home, events: Path
 ) -> None:
     keys = [_submit(endpoint, home, events).key, _submit(endpoint, home, events, fresh=True).key]
     keys.append(_submit(endpoint, Home(home.url + "2"), events).key)
@@ -211,7 +94,7 @@ def test_other_data_other_settings_another_home_or_a_fresh_run_are_other_runs(
 
 
 def test_an_answer_lost_after_the_run_was_made_is_found_and_not_made_again(
-    fake: Fake, endpoint: str, home: Home, events: Path
+    fake: Any, endpoint: str, home: Home, events: Path
 ) -> None:
     fake.lose_answers = 1
     done = _submit(endpoint, home, events)
@@ -219,7 +102,7 @@ def test_an_answer_lost_after_the_run_was_made_is_found_and_not_made_again(
 
 
 def test_of_two_submits_at_once_the_older_run_stays_and_the_other_is_stopped(
-    fake: Fake, endpoint: str, home: Home, events: Path
+    fake: Any, endpoint: str, home: Home, events: Path
 ) -> None:
     fake.rival_first = True
     done = _submit(endpoint, home, events)
@@ -227,7 +110,7 @@ def test_of_two_submits_at_once_the_older_run_stays_and_the_other_is_stopped(
     assert [run.get("state") for run in fake.runs] == [None, "CANCELING"]
 
 
-def test_a_name_of_ones_own_is_not_lent_to_other_data(fake: Fake, endpoint: str, home: Home, events: Path) -> None:
+def test_a_name_of_ones_own_is_not_lent_to_other_data(fake: Any, endpoint: str, home: Home, events: Path) -> None:
     first = _submit(endpoint, home, events, name="nightly")
     assert _submit(endpoint, home, events, name="nightly").run_id == first.run_id
     events.write_text("user_id,item_id,timestamp\nu,i,3\n")
@@ -236,7 +119,7 @@ def test_a_name_of_ones_own_is_not_lent_to_other_data(fake: Fake, endpoint: str,
 
 
 def test_another_build_of_our_version_goes_beside_the_one_that_is_there(
-    fake: Fake, endpoint: str, home: Home, events: Path
+    fake: Any, endpoint: str, home: Home, events: Path
 ) -> None:
     fake.versions.append({"name": version_name(NAME), "pipeline_spec": {"other": 1}, "pipeline_version_id": "old"})
     _submit(endpoint, home, events)
@@ -286,7 +169,7 @@ def test_bad_sources_and_homes_are_one_sentence_each(endpoint: str, home: Home, 
         _submit(endpoint, Home(tmp_path), events)
 
 
-def test_an_endpoint_that_will_not_do_is_one_sentence(fake: Fake, endpoint: str) -> None:
+def test_an_endpoint_that_will_not_do_is_one_sentence(fake: Any, endpoint: str) -> None:
     with pytest.raises(StoreError, match=r"cannot be reached .*check --endpoint"):
         Kubeflow("http://127.0.0.1:9")
     with pytest.raises(InputError, match="is no address"):
@@ -302,7 +185,7 @@ def test_an_endpoint_that_will_not_do_is_one_sentence(fake: Fake, endpoint: str)
     assert Kubeflow(endpoint.removeprefix("http://") + "/", token="secret").namespace == ""
 
 
-def test_a_kubeflow_for_several_users_wants_a_namespace(fake: Fake, endpoint: str, home: Home, events: Path) -> None:
+def test_a_kubeflow_for_several_users_wants_a_namespace(fake: Any, endpoint: str, home: Home, events: Path) -> None:
     fake.multi_user = True
     with pytest.raises(InputError, match="name your profile's --namespace"):
         Kubeflow(endpoint)
@@ -331,7 +214,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_run_is_followed_step_by_step_to_its_end(fake: Fake, endpoint: str) -> None:
+def test_a_run_is_followed_step_by_step_to_its_end(fake: Any, endpoint: str) -> None:
     done = [_task("train", "SUCCEEDED", 10, 20), _task("train", "SUCCEEDED", 12, 40)]
     stages = [
         {"run_id": "r", "created_at": "2026-11-23T10:00:00Z"},
@@ -361,7 +244,7 @@ def test_a_run_is_followed_step_by_step_to_its_end(fake: Fake, endpoint: str) ->
     ]
 
 
-def test_a_step_whose_end_is_not_written_yet_ends_with_the_run(fake: Fake, endpoint: str) -> None:
+def test_a_step_whose_end_is_not_written_yet_ends_with_the_run(fake: Any, endpoint: str) -> None:
     task = {**_task("register", "RUNNING", 40, 40), "end_time": "0001-01-01T00:00:00Z"}
     fake.runs = [_run("SUCCEEDED", task)]
     assert follow(Kubeflow(endpoint), "r").steps == {"register": 10.0}
@@ -369,7 +252,7 @@ def test_a_step_whose_end_is_not_written_yet_ends_with_the_run(fake: Fake, endpo
 
 @pytest.mark.parametrize(("code", "kind"), [(1, Refused), (2, InputError), (3, StoreError)])
 def test_a_failed_step_raises_its_own_error_with_its_sentence(
-    fake: Fake, endpoint: str, code: int, kind: type[EverloopError]
+    fake: Any, endpoint: str, code: int, kind: type[EverloopError]
 ) -> None:
     fake.runs = [_run("FAILED", _task("validate", "FAILED", 1, 9, "pod-1"))]
     message = {"step": "validate", "event": "failed", "text": "too few events", "code": code}
@@ -380,7 +263,7 @@ def test_a_failed_step_raises_its_own_error_with_its_sentence(
         follow(Kubeflow(endpoint), "r")
 
 
-def test_a_step_that_broke_off_shows_the_end_of_its_traceback_and_where_to_look(fake: Fake, endpoint: str) -> None:
+def test_a_step_that_broke_off_shows_the_end_of_its_traceback_and_where_to_look(fake: Any, endpoint: str) -> None:
     fake.runs = [_run("FAILED", _task("train", "FAILED", 1, 9, "pod-1"))]
     fake.logs["pod-1"] = (
         "Traceback (most recent call last):\n  File\nnumpy.linalg.LinAlgError: Singular matrix\nI1123 bye\n"
@@ -391,20 +274,20 @@ def test_a_step_that_broke_off_shows_the_end_of_its_traceback_and_where_to_look(
         follow(Kubeflow(endpoint), "r")
 
 
-def test_a_failure_whose_log_cannot_be_reached_says_where_to_look(fake: Fake, endpoint: str) -> None:
+def test_a_failure_whose_log_cannot_be_reached_says_where_to_look(fake: Any, endpoint: str) -> None:
     fake.runs = [_run("FAILED", _task("train", "FAILED", 1, 9, "pod-1"))]
     with pytest.raises(StoreError, match=r"train failed .*kubectl -n kubeflow logs .*pipeline/runid=r"):
         follow(Kubeflow(endpoint), "r")
 
 
-def test_a_run_that_somebody_stopped_is_said_so(fake: Fake, endpoint: str) -> None:
+def test_a_run_that_somebody_stopped_is_said_so(fake: Any, endpoint: str) -> None:
     fake.runs = [_run("CANCELED")]
     with pytest.raises(StoreError, match="was stopped by somebody"):
         follow(Kubeflow(endpoint), "r")
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_endpoint_that_stays_silent_ends_the_following_but_not_the_run(fake: Fake, endpoint: str) -> None:
+def test_an_endpoint_that_stays_silent_ends_the_following_but_not_the_run(fake: Any, endpoint: str) -> None:
     fake.runs = [_run("RUNNING")]
     kubeflow = Kubeflow(endpoint)
     fake.fail_next = 10**6
