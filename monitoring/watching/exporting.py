@@ -56,7 +56,7 @@ class Measures:
         for kind, age in facts["data_age_seconds"].items():
             self.age.labels(kind=kind).set(age)
         for gauge in (*self.by_feature.values(), self.events, self.click_rate):
-            gauge.clear()  # type: ignore[no-untyped-call]
+            gauge.clear()
         for each in facts["drift"]:
             self._feature(each)
         quality = facts["quality"]

@@ -13,7 +13,7 @@ import polars as pl
 
 from components.recsys.buckets import CHAMPION
 from components.recsys.drift import Counter, Finding, Windows, anchor_of_reactions, compare, windows
-from components.recsys.drift.plan import ORGANIC, SHOWN, STREAMS
+from components.recsys.drift.plan import ASKED, LISTS, SHOWN, STREAMS
 from components.recsys.drift.quality import Quality, quality_of
 from components.recsys.settings import DriftSettings, FeedbackSettings
 from monitoring.watching.reference import DAY_SECONDS, Reference
@@ -34,19 +34,22 @@ def windows_of(
     counter: Counter, reference: Reference, today: int, settings: DriftSettings
 ) -> dict[str, Windows | None]:
     """Of each stream. What people do by themselves is measured against the training data; what they do with lists, against
-    the time in which the champion's lists were new, too."""
-    span, chosen = settings.window_days, {}
+    the time in which the champion's lists were new, too. What the loop itself moves is measured against the weeks just
+    before: histories grow and scores with them, slowly, while a fault is sudden. How slowly, two of those weeks tell."""
+    span = settings.window_days
+    chosen: dict[str, Windows | None] = {}
     for stream in STREAMS:
         first = counter.counts.first_day(counter.plan.columns_of(stream))
         if first is None:
             chosen[stream] = None
             continue
+        if stream in (ASKED, SHOWN):
+            chosen[stream] = windows(today, today - span, first, span, settings.baseline_windows, least=2)
+            continue
         anchor = reference.trained_until
-        if stream == SHOWN:
-            anchor = first + 2 * span  # a release's scores have no past before it
-        elif stream != ORGANIC:
+        if stream == LISTS:
             anchor = anchor_of_reactions(reference.trained_until, reference.promoted, span)
-        chosen[stream] = windows(today, max(anchor, first + 2 * span), first, span, settings.baseline_windows)
+        chosen[stream] = windows(today, max(anchor, first + span), first, span, settings.baseline_windows)
     return chosen
 
 
@@ -68,7 +71,7 @@ def judge_quality(
     own = lists.filter(pl.col("variant") == CHAMPION)
     if own.height:
         first = int(own["day"].to_physical().min())  # type: ignore[arg-type]
-        anchor = max(anchor_of_reactions(reference.trained_until, reference.promoted, span), first + 2 * span)
+        anchor = max(anchor_of_reactions(reference.trained_until, reference.promoted, span), first + span)
         chosen = windows(mature_until, anchor, first, span, settings.baseline_windows)
     last = lists.filter(pl.col("day") >= date_of(mature_until - span), pl.col("clicked").is_not_null())
     variants = (

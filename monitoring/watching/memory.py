@@ -105,9 +105,7 @@ class Memory:
                 if meta["format"] != FORMAT:
                     raise ValueError(f"format {meta['format']}")
                 days = {
-                    name: dict(
-                        zip(map(int, arrays[f"{name}.days"]), (arrays[name] if name in arrays else ()), strict=True)
-                    )
+                    name: dict(zip(map(int, arrays[f"{name}.days"]), arrays.get(name, ()), strict=True))
                     for name in ("counts", "exposure")
                 }
                 segments: dict[int, set[int]] = {}

@@ -71,7 +71,7 @@ class Reader:
     def forget(self, memory: Memory, counter: Counter, reference: Reference, today: int) -> None:
         """Days that no comparison needs any more."""
         span = self.drift.window_days
-        wanted: set[int] = set(range(today - 2 * span, today + 2 * span))
+        wanted: set[int] = set(range(today - (self.drift.baseline_windows + 2) * span, today + 2 * span))
         wanted |= set(
             range(reference.trained_until - self.drift.baseline_windows * span, reference.trained_until + 2 * span)
         )
@@ -111,8 +111,9 @@ class Reader:
             yield frame.filter((days >= first) & (days < last))
 
     def _first_day(self, reference: Reference, today: int) -> int:
-        span = self.drift.window_days
-        return min(reference.trained_until - span * self.drift.baseline_windows, today - 2 * span)
+        """The earliest day that a comparison needs: of the baseline of the champion, or of the weeks just before."""
+        span, count = self.drift.window_days, self.drift.baseline_windows
+        return min(reference.trained_until - span * count, today - span * (count + 2))
 
     def _table(self, reference: Reference, first: int, last: int) -> Iterator[pl.DataFrame]:
         """Rows of the event table, in pieces."""

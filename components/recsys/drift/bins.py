@@ -7,8 +7,9 @@
 The last row of a matrix is for items that are not known. Each row sums to UNIT: lists are shared out among their values.
 """
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,10 @@ def _bins(column: pl.Series, weights: Doubles, max_bins: int) -> Bins | None:
 
 
 def _lists(name: str, values: list[list[str]], weights: Doubles, max_bins: int) -> Bins:
-    frequent: Counter[str] = Counter()
+    frequent: dict[str, float] = defaultdict(float)
     for own, weight in zip(values, weights, strict=True):
         for value in own:
-            frequent[value] += (1.0 + weight) / len(own)  # type: ignore[assignment]  # a share, and 1 for mere being there
+            frequent[value] += (1.0 + weight) / len(own)  # a listed item counts once even if nobody took it
     kept = sorted(sorted(frequent), key=lambda value: -frequent[value])[: max(1, max_bins - 2)]
     place = {value: index for index, value in enumerate(sorted(kept))}
     labels = (*sorted(kept), OTHER, UNKNOWN)
@@ -89,7 +90,7 @@ def weighted_quantiles(values: Doubles, weights: Doubles, bins: int) -> Doubles:
 def number_labels(edges: Doubles) -> tuple[str, ...]:
     if not len(edges):
         return ("any",)
-    inner = (f"{low:.4g} to {high:.4g}" for low, high in zip(edges[:-1], edges[1:], strict=True))
+    inner = (f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges))
     return (f"below {edges[0]:.4g}", *inner, f"from {edges[-1]:.4g}")
 
 

@@ -5,12 +5,14 @@
 Finding(kind='data', feature='organic.class', distance=0.35, limit=0.12, p=0.0005, detected=True, ..., moved=('economy 31 % -> 52 %', ...))
 
 A feature drifts when there are enough events, the p-value corrected over all features is at most `alpha`, and the distance is
-beyond `min_effect` and beyond `baseline_factor` times what the baseline's own windows differ by. The p-value alone would call
-the change of a season drift, the limit alone a sparse histogram.
+beyond `min_effect` and beyond `baseline_factor` times the largest of what the baseline's own windows differ by and what chance
+gives windows of this size. The p-value alone would call every slow change of a season drift, the limit alone would not know
+how many people a difference rests on.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -86,19 +88,16 @@ def _facts(
 ) -> tuple[float, str]:
     """The limit, or why there is none yet."""
     if windows.get(feature.stream) is None:
-        return 0.0, "the baseline is shorter than two windows"
+        return 0.0, "the past is shorter than its baseline must be"
+    if not windows[feature.stream].settled:
+        return 0.0, "the baseline is not over yet: the last window is part of it"
     least = settings.min_events
     for counted, which in ((after, "last window"), (before, "baseline's newest window")):
         if (rows := _rows(counted.sum(axis=0), feature)) < least:
             return 0.0, f"{rows} rows in the {which}, {least} needed"
     own = [window for window in baselines[feature.stream] if _rows(window, feature) >= least]
-    if len(own) < 2:
-        return 0.0, f"fewer than two windows of the baseline hold {least} rows"
-    apart = max(
-        float(feature.distance(newer[feature.columns], older[feature.columns]))
-        for newer, older in zip(own[:-1], own[1:], strict=True)
-    )
-    return max(_least(feature, settings), settings.baseline_factor * apart), ""
+    apart = [float(feature.distance(newer[feature.columns], older[feature.columns])) for newer, older in pairwise(own)]
+    return max(_least(feature, settings), settings.baseline_factor * max(apart, default=0.0)), ""
 
 
 def _finding(
@@ -115,6 +114,7 @@ def _finding(
     if untested or chance is None:
         return Finding(feature.kind, feature.name, False, round(distance, 6), events, untested=untested)
     p, expected = chance
+    limit = max(limit, settings.baseline_factor * expected)
     detected = p <= settings.alpha and distance > limit
     moved = _moved(feature, shares(old), shares(new)) if detected else ()
     return Finding(
@@ -141,7 +141,7 @@ def _moved(feature: Feature, old: Any, new: Any) -> tuple[str, ...]:
 
 
 def _rows(counted: Longs, feature: Feature) -> int:
-    return int(round(float(counted[feature.columns].sum()) / UNIT))
+    return round(float(counted[feature.columns].sum()) / UNIT)
 
 
 def _shape(plan: Plan) -> tuple[int, int]:

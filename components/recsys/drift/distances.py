@@ -39,8 +39,9 @@ def energy(a: Counts, b: Counts, apart: Doubles) -> Doubles:
     codes that lie close count little, which a histogram's distance cannot know.
     """
     p, q = shares(a), shares(b)
-    across = 2 * np.einsum("...i,ij,...j->...", p, apart, q, optimize=True)
-    within = np.einsum("...i,...i->...", p @ apart, p) + np.einsum("...i,...i->...", q @ apart, q)
+    from_p, from_q = p @ apart, q @ apart
+    across = 2 * (from_p * q).sum(axis=-1)
+    within = (from_p * p).sum(axis=-1) + (from_q * q).sum(axis=-1)
     coefficient = np.clip(across - within, 0.0, None) / np.where(across > 0, across, 1.0)
     return _known(a, b, np.sqrt(np.clip(coefficient, 0.0, 1.0)))
 

@@ -9,7 +9,6 @@ they ask for (`asked`), and what the champion shows (`shown`). Lists change with
 first two would call every release a drift.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +29,9 @@ STREAMS = (ORGANIC, LISTS, ASKED, SHOWN)
 VALUE_BINS = 8
 # Scores have no known scale, so their bins are half powers of two on both sides of 0: no reference is needed.
 SCORE_EDGES = np.concatenate([-(2.0 ** (np.arange(16, -17, -1) / 2)), [0.0], 2.0 ** (np.arange(-16, 17) / 2)])
-HISTORY_EDGES = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024], np.float64)
+# How much is known of whoever asks. Coarse, since histories of faithful people grow for ever and that is no drift.
+HISTORY_EDGES = np.array([1, 3, 10], np.float64)
+HISTORIES = ("nobody known", "1 or 2 events", "3 to 9 events", "10 events or more")
 OUTCOMES = ("its own model", "another model", "no model")
 
 
@@ -114,7 +115,7 @@ def make_plan(
         plan.put(DATA, stream, "event", (*plan.events, "other"), part="event")
         if len(plan.value_edges):
             plan.put(DATA, stream, "value", (*number_labels(plan.value_edges), "none"), part="value")
-    plan.put(DATA, ASKED, "history", ("0", *number_labels(HISTORY_EDGES)[1:]), part="history")
+    plan.put(DATA, ASKED, "history", HISTORIES, part="history")
     plan.put(PREDICTION, ASKED, "answered_by", OUTCOMES, part="outcome")
     plan.starts[f"{SHOWN}.items"] = plan.width
     for one in bins:
@@ -143,6 +144,6 @@ def _codes(
     return Bins("items", labels, matrix), codes
 
 
-def _like(titles: pl.Series, members: Sequence[int] | Any, weights: Doubles) -> str:
+def _like(titles: pl.Series, members: Any, weights: Doubles) -> str:
     """A code is known by its best-known item."""
     return f"like {titles[int(members[np.argmax(weights[members])])]}" if len(members) else "empty"

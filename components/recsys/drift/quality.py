@@ -53,9 +53,9 @@ def quality_of(
     """lists: one row a list; day is a pl.Date. windows: of days whose labels are final; None: too short a past."""
     own = lists.filter(pl.col("variant") == variant)
     immature = int(own["clicked"].null_count())
-    if windows is None:
+    if windows is None or not windows.settled:
         mature = own.height - immature
-        return Quality(None, mature, None, 0, immature, sentence=_waiting(mature, "two whole windows are needed first"))
+        return Quality(None, mature, None, 0, immature, sentence=_waiting(mature, "the baseline is not over yet"))
     last = _by_shard(own, range(windows.last, windows.last + windows.days))
     before = np.zeros((SHARDS, 2))
     for first in windows.baseline:

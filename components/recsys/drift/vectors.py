@@ -45,11 +45,11 @@ def item_vectors(release: Release) -> Doubles:
                 continue
             rows = np.zeros((len(release.model.items), array.shape[1]))
             if len(array) == len(rows):
-                return _projected(np.asarray(array, np.float64))
+                return project(np.asarray(array, np.float64))
             if taken is not None and len(array) == len(taken):
                 rows[taken] = array
-                return _projected(rows)
-    return _projected(describe(release.catalogue, text_weight=0.0, most_features=2_000).matrix().toarray())
+                return project(rows)
+    return project(describe(release.catalogue, text_weight=0.0, most_features=2_000).matrix().toarray())
 
 
 def codebook(vectors: Doubles, weights: Doubles, codes: int, seed: int) -> Codebook:
@@ -69,7 +69,7 @@ def codebook(vectors: Doubles, weights: Doubles, codes: int, seed: int) -> Codeb
     return Codebook(nearest, np.sqrt(_squares(centres, centres)))
 
 
-def _projected(rows: Doubles) -> Doubles:
+def project(rows: Doubles) -> Doubles:
     """To DIMENSIONS by a random projection, which keeps distances (Johnson and Lindenstrauss 1984), rows of length 1."""
     if rows.shape[1] > DIMENSIONS:
         rng = np.random.default_rng([20, rows.shape[1]])

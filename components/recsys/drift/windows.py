@@ -5,7 +5,7 @@ Windows(last=20593, baseline=(20583, 20576, 20569, 20562), days=7)
 
 Days are numbers since 1970, UTC. The anchor is the day after the last one that the champion was trained on, so that drift is
 measured against what it knows. Until a whole window has passed since, the last window and the baseline share days: what is
-new shows in proportion from the first day on, and at the moment of a release nothing can drift.
+new shows in proportion from the first day on, and at the moment of a release there is nothing new to judge yet.
 """
 
 from dataclasses import dataclass
@@ -19,19 +19,24 @@ class Windows:
     baseline: tuple[int, ...]
     days: int
 
+    @property
+    def settled(self) -> bool:
+        """Whether the last window holds a day that the baseline does not: a window tells nothing of itself."""
+        return self.last > self.baseline[0]
+
     def shared(self) -> range:
         """The days that the last window and the newest one of the baseline have in common."""
         return range(max(self.last, self.baseline[0]), min(self.last, self.baseline[0]) + self.days)
 
 
-def windows(today: int, anchor: int, first: int, days: int, count: int) -> Windows | None:
-    """None while fewer than two whole windows lie between `first`, the first day with rows, and the anchor.
+def windows(today: int, anchor: int, first: int, days: int, count: int, least: int = 1) -> Windows | None:
+    """None while fewer than `least` whole windows lie between `first`, the first day with rows, and the anchor.
 
-    today: not complete yet, so never in a window. Two windows, because how far weeks lie apart anyway takes two.
+    today: not complete yet, so never in a window.
     """
     end = min(anchor, today)
     starts = tuple(end - days * (number + 1) for number in range(count) if end - days * (number + 1) >= first)
-    return Windows(today - days, starts, days) if len(starts) >= 2 else None
+    return Windows(today - days, starts, days) if len(starts) >= least else None
 
 
 def anchor_of_reactions(trained_until: int, promoted: int, days: int) -> int:

@@ -1,0 +1,82 @@
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from components.recsys.drift.quality import quality_of
+from components.recsys.drift.windows import windows
+from components.recsys.settings import DriftSettings
+
+EPOCH = date(1970, 1, 1)
+FIRST = 20_000
+
+
+def lists(rates: list[float], a_day: int = 60, seed: int = 1, mature: bool = True) -> pl.DataFrame:
+    """One rate a day. Half of what decides is the user, so lists of one user hang together."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for day, rate in enumerate(rates):
+        for _ in range(a_day):
+            user = int(rng.integers(0, 200))
+            own = np.clip(rate * (1.4 if user % 2 else 0.6), 0, 1)
+            rows.append(
+                (
+                    EPOCH + timedelta(days=FIRST + day),
+                    f"u{user}",
+                    "champion",
+                    "r",
+                    bool(rng.random() < own) if mature else None,
+                )
+            )
+    schema = {"day": pl.Date, "user": pl.String, "variant": pl.String, "release": pl.String, "clicked": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+CHOSEN = windows(FIRST + 35, FIRST + 28, FIRST, 7, 4)
+
+
+def test_a_fall_of_the_click_rate_is_seen():
+    quality = quality_of(lists([0.3] * 28 + [0.15] * 7), CHOSEN, DriftSettings())
+    assert quality.dropped
+    assert quality.low < -0.5 < quality.high < 0
+    assert "people click less" in quality.sentence
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_same_rate_is_no_fall(seed):
+    assert not quality_of(lists([0.3] * 35, seed=seed), CHOSEN, DriftSettings()).dropped
+
+
+def test_a_fall_that_is_real_but_small_is_no_alarm():
+    quality = quality_of(lists([0.4] * 28 + [0.36] * 7, a_day=2000), CHOSEN, DriftSettings())
+    assert quality.high < 0
+    assert not quality.dropped
+
+
+def test_a_large_fall_on_few_lists_is_no_alarm():
+    quality = quality_of(lists([0.3] * 28 + [0.1] * 7, a_day=20), CHOSEN, DriftSettings())
+    assert not quality.dropped
+    assert quality.change is None
+    assert "not known yet" in quality.sentence
+
+
+def test_labels_that_are_not_final_are_no_fall():
+    immature = lists([0.3] * 35, mature=False)
+    quality = quality_of(immature, CHOSEN, DriftSettings())
+    assert (quality.rate, quality.dropped, quality.immature) == (None, False, immature.height)
+    assert "not known yet: 0 lists with final labels" in quality.sentence
+
+
+def test_nobody_clicking_any_more_is_a_fall():
+    quality = quality_of(lists([0.3] * 28 + [0.0] * 7), CHOSEN, DriftSettings())
+    assert quality.dropped
+    assert quality.rate == 0.0
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    held = 0
+    for seed in range(100):
+        quality = quality_of(lists([0.3] * 35, seed=seed), CHOSEN, DriftSettings(alpha=0.1))
+        held += quality.low <= 0 <= quality.high
+    assert held >= 83  # 90 expected; below 83 with probability 0.02
