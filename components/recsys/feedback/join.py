@@ -3,9 +3,9 @@
 >>> hits = attributed(impressions, events, FeedbackSettings())
 >>> joined(impressions, events, FeedbackSettings(), now).select("request_id", "place", "clicks", "clicked")
 
-An event belongs to the list that its request id names, if that list showed the item; else to the latest list that showed
-the item to the same user within `attribution_seconds` before it; to one place of one list at most. It counts when it
-came within its kind's maturity after the list. A label is null until that time has passed: not known yet is not zero.
+An event belongs to the list that its request id names, if that list showed the item and the event came within its kind's
+maturity after it; else to the latest list that showed the item to the same user within `attribution_seconds` before it;
+to one place of one list at most. It counts when it came within its kind's maturity. A label is null until that time has passed: not known yet is not zero.
 Pure functions; the order of rows and repeated rows change nothing, down to the last bit of a sum.
 """
 
@@ -41,8 +41,11 @@ def attributed(lists: pl.DataFrame, events: pl.DataFrame, settings: FeedbackSett
     """
     places = lists.select("request_id", "item", "place", "user", shown="time")
     named = places.unique(["request_id", "item"], keep="first", maintain_order=True).drop("user")
-    direct = events.filter(pl.col("request_id") != "").join(
-        named.with_columns(list="request_id"), on=["request_id", "item"], how="inner"
+    within = (pl.col("time") - pl.col("shown")).is_between(pl.lit(-SKEW), _maturity(settings))
+    direct = (
+        events.filter(pl.col("request_id") != "")
+        .join(named.with_columns(list="request_id"), on=["request_id", "item"], how="inner")
+        .filter(within)  # an older list may be long forgotten: it must make no difference whether it is
     )
     rest = events.join(direct.select("event_id"), on="event_id", how="anti").sort("time", "event_id")
     # Two lists at the very same moment: the greater request id, so that the order of arrival does not decide.
@@ -66,8 +69,6 @@ def attributed(lists: pl.DataFrame, events: pl.DataFrame, settings: FeedbackSett
     )
     columns = [*events.columns, "list", "place", "shown"]
     hits = pl.concat([direct.select(columns), latest.select(columns)]).sort("time", "event_id")
-    after = pl.col("time") - pl.col("shown")
-    within = after.is_between(pl.lit(-SKEW), _maturity(settings))
     return hits.with_columns(counts=pl.col("list").is_not_null() & within.fill_null(False))
 
 

@@ -57,6 +57,12 @@ def test_a_named_list_that_did_not_show_the_item_is_passed_over_for_the_latest_t
     assert clicked(frame) == [("r1", "x"), ("r1", "y")]
 
 
+def test_a_named_list_whose_window_has_passed_is_passed_over_too():
+    lists = shown(("r1", "u", 0, "x"), ("r2", "u", 20, "x"))
+    frame = joined(lists, done(("e", "u", "x", 21, "click", "r1")), SETTINGS, LATER)
+    assert clicked(frame) == [("r2", "x")]
+
+
 def test_without_a_request_id_it_is_the_latest_list_before_the_event_that_showed_the_item_to_the_user():
     lists = shown(
         ("r1", "u", 0, "x"), ("r2", "u", 1, "x"), ("r3", "v", 2, "x"), ("r4", "u", 2, "y"), ("r5", "u", 4, "x")
@@ -152,14 +158,19 @@ def told(lists, events):
     """The same in plain Python: (request id, place) of each event that counts, by event id."""
     found = {}
     for own, user, item, hour, kind, request in events:
-        named = [(r, at, items.index(item) + 1) for r, _, at, items in lists if r == request and item in items]
+        window = 48 if kind == "booking" else 12
+        named = [
+            (r, at, items.index(item) + 1)
+            for r, _, at, items in lists
+            if r == request and item in items and -24 <= hour - at <= window
+        ]
         latest = sorted(
             (at, r, items.index(item) + 1)
             for r, who, at, items in lists
             if who and who == user and item in items and at <= hour <= at + 6
         )
         hit = named[0] if named else (latest[-1][1], latest[-1][0], latest[-1][2]) if latest else None
-        if hit and -24 <= hour - hit[1] <= (48 if kind == "booking" else 12):
+        if hit and hour - hit[1] <= window:
             found[own] = (hit[0], hit[2], kind)
     return found
 
