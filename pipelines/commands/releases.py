@@ -6,11 +6,27 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from components.recsys.buckets import CANDIDATE
 from components.recsys.errors import EverloopError, InputError, Refused
 from components.recsys.home import DEFAULT, Home
 from components.recsys.ledger import MOVES, Entry, Ledger
+from components.recsys.predictions import Prediction
 from components.recsys.release import MANIFEST, SHORT, judged_of, read_manifest, releases_of, resolve, verify
-from pipelines.console import HomeOption, JsonOption, answer, figure, next_step, out, say, table
+from components.recsys.served import who_served as who
+from components.recsys.settings import load_settings
+from components.recsys.store import open_store
+from pipelines.console import (
+    HomeOption,
+    JsonOption,
+    SetOption,
+    SettingsOption,
+    answer,
+    figure,
+    next_step,
+    out,
+    say,
+    table,
+)
 
 DigestArgument = Annotated[str, typer.Argument(help="A release's digest, or its first characters.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it goes into the ledger.")]
@@ -80,13 +96,15 @@ def releases(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
 
 
 def _status(digest: str, champion: str, entries: list[Any]) -> str:
-    """champion, former (was champion), rejected, or registered."""
+    """champion, former (was champion), candidate (has a share), approved (waits for its rollout), aborted, rejected, or
+    registered."""
     if digest == champion:
         return "champion"
     actions = [entry.action for entry in entries if entry.release == digest]
     if "promote" in actions or "rollback" in actions:
         return "former"
-    return "rejected" if "reject" in actions else "registered"
+    names = {"share": "candidate", "approve": "approved", "abort": "aborted", "reject": "rejected"}
+    return names[actions[-1]] if actions else "registered"
 
 
 def promote(
@@ -155,9 +173,11 @@ def who_served(
         str, typer.Option("--user", help="A user; everybody gets the champion unless a rollout is under way.")
     ] = "",
     home: HomeOption = DEFAULT,
+    settings: SettingsOption = None,
+    set_: SetOption = [],  # noqa: B006
     json: JsonOption = False,
 ) -> int:
-    """Which release answered at a time, and why it was in place."""
+    """Which release answered a user at a time, from the ledger and the prediction log, and why it was in place."""
     try:
         moment = datetime.fromisoformat(at)
     except ValueError:
@@ -167,32 +187,57 @@ def who_served(
     except OverflowError:
         raise InputError(f"--at {at}: there is no such time in UTC") from None
     place = Home(home)
-    move = Ledger(place).last_move(moment)
+    sink = load_settings(settings, set_).log.sink
+    served = who(place, moment, user, open_store(sink) if sink else None)
     value: dict[str, Any] = {
         "at": moment.isoformat(),
         "user": user,
-        "release": move.champion if move else "",
-        "variant": "champion" if move else "",
+        "release": served.release if served else "",
+        "variant": served.variant if served else "",
     }
-    if move is not None:
-        manifest = read_manifest(releases_of(place), move.champion)
+    if served is not None:
+        manifest = read_manifest(releases_of(place), served.release)
+        move = served.assigned.changed if served.variant == CANDIDATE else served.assigned.move
         value |= {
             "model": manifest["model"],
             "since": move.time,
             "reason": move.reason,
             "actor": move.actor,
             "data": manifest["data"],
+            "told_by": served.told_by,
+            "champion": served.assigned.champion,
+            "rollout": served.rollout(),
+            "list": list_of(served.last),
         }
     if answer(value, json):
-        return 0 if move else 1
-    if move is None:
+        return 0 if served else 1
+    if served is None:
         out.print(f"nobody served at {moment.isoformat()}: there was no champion yet")
         return 1
     whom = f"user {escape(user)}" if user else "everybody"
-    out.print(f"{whom} was served by [bold]{move.champion}[/] ({value['model']}), champion since {move.time}")
-    out.print(f"[bold]why[/]  {escape(move.reason)}\n[bold]by[/]   {escape(move.actor)}")
-    next_step(f"everloop reproduce {move.champion[:SHORT]}")
+    how = "was served by" if served.told_by == "log" or not user else "was to be served by"
+    out.print(f"{whom} {how} [bold]{served.release}[/] ({value['model']}), {served.variant} since {value['since']}")
+    if served.assigned.candidate and not user:
+        out.print(
+            f"but for {served.assigned.share:.0%} of users, who had the candidate {served.assigned.candidate[:SHORT]}; "
+            "say which with --user"
+        )
+    if user and served.last is not None:
+        stood_in = f", in place of the {served.last.variant}: {served.last.failed}" if served.last.failed else ""
+        out.print(f"[bold]list[/] {served.last.request_id} at {served.last.time}{escape(stood_in)}")
+    elif user:
+        out.print("[dim]no list of that day is in the log, so this is the assignment[/]")
+    out.print(f"[bold]why[/]  {escape(value['reason'])}\n[bold]by[/]   {escape(value['actor'])}")
+    next_step(f"everloop reproduce {served.release[:SHORT]}")
     return 0
+
+
+def list_of(last: Prediction | None) -> dict[str, Any] | None:
+    """The last list, without what was on it: that is the user's."""
+    if last is None:
+        return None
+    names = ("request_id", "time", "release", "variant", "failed", "fallback", "rollout", "epoch")
+    return {name: getattr(last, name) for name in names}
 
 
 def reproduce(digest: DigestArgument, home: HomeOption = DEFAULT, json: JsonOption = False) -> int:

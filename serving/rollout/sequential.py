@@ -8,7 +8,7 @@ True
 
 Rates of clicks and fallbacks: the unit is the user, since one user's lists are alike and a user who is never known
 gets a fallback every time. The difference is taken within each step and summed (Mantel-Haenszel weights), so a rate that
-moves with the hour or the season cannot pass for a difference when the share grows (Simpson). Its sum, in units of
+moves with the hour or the season cannot pass for a difference when the share grows (Simpson). The sum, in units of
 information, is watched with the one-sided normal mixture boundary of Howard, Ramdas, McAuliffe and Sekhon (Annals of
 Statistics 2021, eq. 14), which the asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas
 (Annals of Statistics 2024) allows for estimated variances. The variance is taken at the edge of the hypothesis (a score
@@ -91,43 +91,48 @@ def fallback_gain(groups: Groups, accepted: float = 0.0) -> Harm:
 
 
 def _harm(groups: Groups, sign: float, factor: float, margin: float, tuned: float) -> Harm:
-    mine = groups.candidate
-    steps = int(groups.steps.max()) + 1 if len(groups.steps) else 0
+    steps, mine = int(groups.steps.max()) + 1 if len(groups.steps) else 0, groups.candidate > 0
 
-    def summed(values: Doubles) -> Doubles:
-        return np.bincount(groups.steps, values, steps).astype(np.float64)
+    def summed(values: Doubles) -> tuple[Doubles, Doubles]:
+        """(steps,) of the candidate, and of the champion."""
+        one = np.bincount(groups.steps, values * mine, steps).astype(np.float64)
+        return one, np.bincount(groups.steps, values * ~mine, steps).astype(np.float64)
 
-    lists_1, lists_0 = summed(groups.lists * mine), summed(groups.lists * (1 - mine))
+    lists_1, lists_0 = summed(groups.lists)
+    hits_1, hits_0 = summed(groups.hits)
     both = (lists_1 > 0) & (lists_0 > 0)  # a step with one group alone compares nothing
     if not both.any():
         return NOTHING
-    hits_1, hits_0 = summed(groups.hits * mine), summed(groups.hits * (1 - mine))
+    counted = both[groups.steps] & (groups.lists > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        rate_1, rate_0 = hits_1 / lists_1, hits_0 / lists_0
-        # The rates if the candidate were just as good as it must be.
-        edge_0 = np.clip((hits_1 - margin * lists_1 + hits_0) / (factor * lists_1 + lists_0), 0, 1)
-        edge_1 = np.clip(factor * edge_0 + margin, 0, 1)
-        weight = np.where(both, lists_1 * lists_0 / (lists_1 + lists_0), 0.0)
-        a_list = np.where(
-            both[groups.steps], np.where(mine > 0, 1 / lists_1[groups.steps], -factor / lists_0[groups.steps]), 0.0
+        alike = _correlation(
+            groups, np.where(mine, (hits_1 / lists_1)[groups.steps], (hits_0 / lists_0)[groups.steps]), counted
         )
-    difference = sign * float(np.where(both, rate_1 - factor * rate_0 - margin, 0.0) @ weight)
+        # A user's hundredth list says little that is new, so it counts little: the weights that waste least.
+        many = np.bincount(groups.users, np.where(counted, groups.lists, 0.0))[groups.users]
+        worth = np.where(counted, 1 / (1 + np.maximum(many - 1, 0) * alike), 0.0)
+        mass_1, mass_0 = summed(worth * groups.lists)
+        good_1, good_0 = summed(worth * groups.hits)
+        # The rates if the candidate were just as good as it must be.
+        edge_0 = np.clip((good_1 - margin * mass_1 + good_0) / (factor * mass_1 + mass_0), 0, 1)
+        edge_1 = np.clip(factor * edge_0 + margin, 0, 1)
+        weight = np.where(both, mass_1 * mass_0 / (mass_1 + mass_0), 0.0)
+        off = np.where(both, good_1 / mass_1 - factor * good_0 / mass_0 - margin, 0.0)
+        a_list = np.where(mine, (weight / mass_1)[groups.steps], -factor * (weight / mass_0)[groups.steps])
     scale = float(np.where(both, edge_0, 0.0) @ weight) if sign < 0 else float(weight.sum())
-    spread = np.sqrt(np.where(mine > 0, (edge_1 * (1 - edge_1))[groups.steps], (edge_0 * (1 - edge_0))[groups.steps]))
-    share = a_list * weight[groups.steps] * spread  # of one list in the sum's standard deviation
-    alike = _correlation(groups, np.where(mine > 0, rate_1[groups.steps], rate_0[groups.steps]), both[groups.steps])
+    spread = np.sqrt(np.where(mine, (edge_1 * (1 - edge_1))[groups.steps], (edge_0 * (1 - edge_0))[groups.steps]))
+    share = np.where(counted, a_list * worth * spread, 0.0)  # of one list in the sum's standard deviation
     by_user = np.bincount(groups.users, share * groups.lists)
     variance = (1 - alike) * float(share**2 @ groups.lists) + alike * float(by_user @ by_user)
     if variance <= 0 or scale <= 0:
         return NOTHING
-    counted = both[groups.steps] & (groups.lists > 0)
     return Harm(
-        difference / scale,
+        sign * float(off @ weight) / scale,
         scale**2 / variance,
         float(hits_1[both].sum() / lists_1[both].sum()),
         float(hits_0[both].sum() / lists_0[both].sum()),
-        len(np.unique(groups.users[counted & (mine > 0)])),
-        len(np.unique(groups.users[counted & (mine == 0)])),
+        len(np.unique(groups.users[counted & mine])),
+        len(np.unique(groups.users[counted & ~mine])),
         tuned,
     )
 

@@ -1,6 +1,7 @@
 """A home with two releases, a predictor that always answers, and a log that is written as gateways write it."""
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -180,3 +181,9 @@ def quick_fixture() -> Callable[..., Settings]:
 @pytest.fixture
 def elsewhere() -> Elsewhere:
     return Elsewhere()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes die here, the machine does not."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
