@@ -51,6 +51,8 @@ def movielens_100k(timeout_seconds: float = 120) -> dict[str, str]:
             "--quiet",
             "--no-deps",
             "--disable-pip-version-check",
+            "--retries",  # pip's own five, with pauses, would keep somebody without a network waiting for a minute
+            "1",
             "--dest",
             folder,
             WHEEL,

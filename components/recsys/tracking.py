@@ -69,11 +69,14 @@ def track(
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(settings.timeout_seconds)))
+    tracked: list[str] = []
     try:
-        _send(uri, settings.experiment, home, run, evaluations, verdict, manifest, report)
+        _send(uri, settings.experiment, home, run, evaluations, verdict, manifest, report, tracked)
     except Exception as error:  # noqa: BLE001 - whatever breaks in tracking must not break the run
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        return f"not tracked: MLflow at {uri} failed ({why}); the run is complete without it"
+        missing = [f"run {run}", *(name for name in evaluations if name not in tracked)]
+        what = f"{', '.join(missing)}, since " if tracked else ""
+        return f"not tracked: {what}MLflow at {uri} failed ({why}); the run is complete without it"
     return ""
 
 
@@ -86,7 +89,9 @@ def _send(
     verdict: Mapping[str, Any],
     manifest: Mapping[str, Any],
     report: str,
+    tracked: list[str],
 ) -> None:
+    """tracked: grows by each candidate that is there, whole."""
     from mlflow.entities import Metric, Param, RunTag
 
     client = _client(uri, home)
@@ -109,6 +114,7 @@ def _send(
         metrics = [Metric(metric, value, stamp, 0) for metric, value in _flat(evaluation)]
         client.log_batch(child.info.run_id, metrics, [Param(k, str(v)[:500]) for k, v in params.items()], [])
         client.set_terminated(child.info.run_id)
+        tracked.append(name)
     metrics = [Metric(metric, value, parent.info.start_time, 0) for metric, value in _flat(evaluations[chosen])]
     reasons = RunTag("mlflow.note.content", "\n\n".join(verdict["reasons"])[:5000])
     client.log_batch(parent.info.run_id, metrics, [Param("model", chosen)], [reasons])
