@@ -127,8 +127,11 @@ class PredictionLog:
         """The next lines, as many as fit into one segment. Raises OSError; they stay in `held` then."""
         if not self.held:
             self._encode()
-        day = self.held[0][0]
-        if self.segment and (self.segment.day != day or self.segment.size >= self.settings.segment_bytes):
+        if not self.held:
+            return
+        day, first = self.held[0]
+        full = self.segment and self.segment.size + len(first) + 1 > self.settings.segment_bytes
+        if self.segment and (full or self.segment.day != day):
             self._close_segment()
         lines: list[bytes] = []
         size = self.segment.size if self.segment else 0
@@ -169,12 +172,11 @@ class PredictionLog:
             try:
                 segment.close()
             except OSError as error:
-                self._failed(error)
+                self.fault = error.strerror or str(error)
             self.uploader.wake.set()
 
     def _failed(self, error: OSError) -> None:
         if not self.fault:
             log("the prediction log cannot write its spool; records wait in memory", why=str(error))
         self.fault = error.strerror or str(error)
-        if self.segment is not None and not self.segment.size:
-            self._close_segment()
+        self._close_segment()  # what it holds may go to the sink, and a new file is tried next

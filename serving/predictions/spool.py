@@ -34,8 +34,8 @@ class Waiting:
     key: str
 
     def lines(self) -> list[bytes]:
-        """Whole lines. Raises OSError."""
-        return self.path.read_bytes().splitlines()
+        """Whole lines; what follows the last newline was torn. Raises OSError."""
+        return self.path.read_bytes().split(b"\n")[:-1]
 
 
 class Segment:
@@ -123,7 +123,7 @@ class Spool:
     def count(self) -> None:
         """Set `bytes` to what all segments take, open ones included; other processes may share the folder."""
         total = 0
-        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+        with suppress(OSError), os.scandir(self.folder) as entries:
             for entry in entries:
                 if entry.name.endswith((OPEN, CLOSED)):
                     with suppress(FileNotFoundError):  # uploaded while we looked
