@@ -305,7 +305,7 @@ facts = log.facts()
 assert facts["dropped_by"]["disk"] >= 1 and facts["spooled"] == 50 and facts["queued"] == 100, facts
 resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
 assert log.flush()
-assert log.facts()["fault"] == ""
+assert log.fault == ""
 log.append(record(999))
 log.close()
 print(log.facts()["spooled"])
