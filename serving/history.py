@@ -184,7 +184,7 @@ class SQLiteHistory:
 
     def changed(self) -> list[str] | None:
         with told(self.url), self.reading:
-            # Two microseconds while nobody wrote; it counts the commits of all other connections, of any process.
+            # It counts the commits of all other connections, of any process.
             version = self.reader.execute("PRAGMA data_version").fetchone()[0]
             before = self.looked
             if before is not None and before[0] == version:

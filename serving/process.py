@@ -74,6 +74,7 @@ def configured(app: Any, settings: ServingSettings, measures: CutOffs) -> uvicor
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nobody here asks who the client is
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

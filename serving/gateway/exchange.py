@@ -4,7 +4,8 @@
 >>> await pool.request("POST", "/v1/models/everloop:predict", body, seconds=1.0)
 (200, b'{"predictions":[...]}')
 
-Our own, since the gateway's work is mostly this: on the same machine httpx takes FIXME
+Our own, since this is most of what the gateway does: a request costs 0.04 to 0.07 ms of processor here, 0.11 to 0.19 ms with
+aiohttp, about 1 ms with httpx (uvloop, one or sixteen connections to a real predictor). httptools, which parses, is uvicorn's.
 """
 
 import asyncio
