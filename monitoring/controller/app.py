@@ -9,7 +9,7 @@ Errors are `{"error": "one sentence"}`.
 
 import asyncio
 import hmac
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from components.recsys.errors import EverloopError, InputError, StoreError
 from components.recsys.settings import RetrainSettings
-from monitoring.controller.alerts import read_notice
+from monitoring.controller.alerts import Notice, read_notice
 from monitoring.controller.measures import Measures
 from monitoring.controller.records import MODEL, Json
 from monitoring.controller.switches import Switches
@@ -67,18 +67,61 @@ class Webhook:
         if not hmac.compare_digest(header, b"Bearer " + token):
             raise Unauthorized("show the token of retrain.token_file: Authorization: Bearer ...")
 
-    def take(self, body: bytes) -> Json:
-        """Store what a body asks. Raises InputError, StoreError."""
-        notice = read_notice(body, self.models, MODEL)
-        if notice.blocks:
-            self.switches.take(notice.blocks)
-        numbers = self.triggers.receive(notice.intents) if notice.intents else []
-        for model, reason_class in notice.resolved:
-            self.triggers.resolved(model, reason_class)
-        if numbers:
+    def read(self, body: bytes) -> Notice:
+        """Raises InputError."""
+        return read_notice(body, self.models, MODEL)
+
+    def take(self, notices: Sequence[Notice]) -> list[Json]:
+        """Store what several bodies ask, in one commit, and answer each. Raises StoreError."""
+        blocks = [block for notice in notices for block in notice.blocks]
+        intents = [intent for notice in notices for intent in notice.intents]
+        resolved = dict.fromkeys(kind for notice in notices for kind in notice.resolved)
+        if blocks:
+            self.switches.take(blocks)
+        numbers = iter(self.triggers.receive(intents) if intents else [])
+        if resolved:
+            self.triggers.resolved(list(resolved))
+        if intents or blocks:
             self.heard()
-        accepted = sum(intent.copies for intent in notice.intents)
-        return {"accepted": accepted, "triggers": numbers, "blocks": len(notice.blocks), "ignored": notice.ignored}
+        return [
+            {
+                "accepted": sum(intent.copies for intent in notice.intents),
+                "triggers": [next(numbers) for _ in notice.intents],
+                "blocks": len(notice.blocks),
+                "ignored": notice.ignored,
+            }
+            for notice in notices
+        ]
+
+
+class Inbox:
+    """Notices that arrive while others are being stored are stored together: a storm costs few commits."""
+
+    def __init__(self, take: Callable[[Sequence[Notice]], list[Json]]) -> None:
+        self.take = take
+        self.waiting: list[tuple[Notice, asyncio.Future[Json]]] = []
+        self.storing: asyncio.Task[None] | None = None
+
+    async def put(self, notice: Notice) -> Json:
+        """The answer, once it is stored. Raises StoreError."""
+        answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        self.waiting.append((notice, answer))
+        if self.storing is None or self.storing.done():
+            self.storing = asyncio.create_task(self._store())
+        return await answer
+
+    async def _store(self) -> None:
+        while self.waiting:
+            batch, self.waiting = self.waiting, []
+            try:
+                answers = await run_in_threadpool(self.take, [notice for notice, _ in batch])
+                for (_, answer), value in zip(batch, answers, strict=True):
+                    if not answer.done():
+                        answer.set_result(value)
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, and the next batch be stored
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
 
 
 async def read_body(request: Request, most: int) -> bytes:
@@ -97,11 +140,13 @@ async def read_body(request: Request, most: int) -> bytes:
 
 
 def make_app(webhook: Webhook) -> Starlette:
+    inbox = Inbox(webhook.take)
+
     async def alerts(request: Request) -> Response:
         try:
             await run_in_threadpool(webhook.check_token, request.headers.get("authorization", "").encode("latin-1"))
             body = await read_body(request, webhook.settings.max_body_bytes)
-            answer = await run_in_threadpool(webhook.take, body)
+            answer = await inbox.put(await run_in_threadpool(webhook.read, body))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except EverloopError as error:

@@ -32,6 +32,7 @@ from monitoring.controller.triggers import Triggers
 
 Told = Callable[[str], None]
 TURN_SECONDS = 1.0
+REST_SECONDS = 0.05  # between two turns, so that a storm is decided in few of them
 STATUS_SECONDS = 5.0  # between two words to the status file when nothing changed
 GRACE_SECONDS = 10
 
@@ -87,6 +88,7 @@ class Worker(threading.Thread):
                 self.told(trouble)
             self.trouble = trouble
             self.wake.wait(TURN_SECONDS)
+            time.sleep(REST_SECONDS)
 
     def stop(self) -> None:
         self.ending = True

@@ -201,15 +201,14 @@ class Triggers:
         self.checkpoint(f"after {state}")
         return row
 
-    def resolved(self, model: str, reason_class: str) -> None:
-        """The alert behind the newest trigger of its kind no longer fires: recorded, and nothing else."""
+    def resolved(self, kinds: Sequence[tuple[str, str]]) -> None:
+        """Alerts of these models and reason classes no longer fire: recorded at the newest wish of each, nothing else."""
         with self.database.transaction() as sql:
-            newest = sql(
-                "SELECT MAX(id) FROM everloop_triggers WHERE model = ? AND reason_class = ?", model, reason_class
-            )[0][0]
-            if newest is not None:
-                sql("UPDATE everloop_triggers SET resolved = ? WHERE id = ?", now(), newest)
-            note(sql, "resolved", f"{model} {reason_class}", newest)
+            for kind in kinds:
+                newest = sql("SELECT MAX(id) FROM everloop_triggers WHERE model = ? AND reason_class = ?", *kind)[0][0]
+                if newest is not None:
+                    sql("UPDATE everloop_triggers SET resolved = ? WHERE id = ?", now(), newest)
+                note(sql, "resolved", " ".join(kind), newest)
 
     def get(self, number: int) -> Trigger:
         """Raises NotFound."""

@@ -73,7 +73,7 @@ class Desk:
 
     path: Path
     clock: Path
-    settings: RetrainSettings = RetrainSettings()
+    settings: RetrainSettings = field(default_factory=RetrainSettings)
     launcher: Any = field(default_factory=Table)
     checkpoint: Callable[[str], None] = lambda point: None
     told: list[str] = field(default_factory=list)

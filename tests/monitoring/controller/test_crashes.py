@@ -6,7 +6,7 @@ A crash is an exception that nothing catches, then a process that is gone at onc
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ class Story:
     answer: str
     end: State
     points: list[str]
-    settings: RetrainSettings = RetrainSettings()
+    settings: RetrainSettings = field(default_factory=RetrainSettings)
 
 
 STORIES = {

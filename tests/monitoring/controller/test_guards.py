@@ -203,7 +203,9 @@ def test_what_is_suppressed_again_is_counted_and_not_repeated(desk, drift):
         desk.ask(drift)
     (row,) = desk.triggers.latest()
     assert (row.copies, len(row.evidence["alerts"]), row.reason) == (30, 20, "paused")
-    assert b'everloop_triggers_total{outcome="suppressed",reason="paused"} 30.0' in desk.controller.measures.exposition()
+    assert (
+        b'everloop_triggers_total{outcome="suppressed",reason="paused"} 30.0' in desk.controller.measures.exposition()
+    )
 
 
 def test_every_guard_is_counted_under_its_own_name_only(desk):
