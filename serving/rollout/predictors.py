@@ -29,7 +29,8 @@ Condition = Literal["starting", "ready", "crashed", "gone"]
 
 START_SECONDS = 60.0  # a predictor that does not answer by then hangs: a release of 100,000 items loads in five
 HUNG_SECONDS = 15.0  # one that answered before, and is silent for this long, hangs
-ASK_SECONDS = 2.0
+ASK_SECONDS = 1.0  # a neighbour that takes longer to say its name hangs
+ASK_EVERY = 0.5  # so that several looks in one turn cost one question, and a hanging one holds a turn up once
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before a process that ended is started again, doubled each time
 STEADY_SECONDS = 60.0  # who ran this long is no longer held to have just crashed
 GRACE_SECONDS = 15.0  # for requests under way when a release that never led is not routed to any more
@@ -91,6 +92,7 @@ class LocalPredictors:
         self.folder, self.logs = self.root / "online" / "predictors", self.root / "online" / "logs"
         self.children: dict[int, subprocess.Popen[bytes]] = {}
         self.known = {one.digest: one for one in [*self._unwritten(), *self._written()]}
+        self.asked: dict[int, float] = {}  # pid -> monotonic seconds of the last question
         self.restarts = 0
 
     def ensure(self, digest: str) -> str | None:
@@ -198,7 +200,11 @@ class LocalPredictors:
 
     def _asked(self, one: Running, now: float) -> Running:
         """Look whether it answers, with this release; end one that hangs."""
+        if time.monotonic() - self.asked.get(one.pid, -ASK_EVERY) < ASK_EVERY:
+            return one
         url = one.url or self._told(one)
+        if url:
+            self.asked[one.pid] = time.monotonic()
         if url and answers(url, self.settings.serving.name, one.digest):
             return replace(one, url=url, answered=now)
         limit = HUNG_SECONDS if one.answered else START_SECONDS

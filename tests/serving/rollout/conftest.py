@@ -158,7 +158,7 @@ class Traffic:
 @pytest.fixture
 def home(tmp_path: Path, clock: Clock) -> Home:
     """Release A serves."""
-    made = Home(tmp_path / "home")
+    made = Home(tmp_path / "names-only")
     Ledger(made).append("promote", A, "the first")
     return made
 

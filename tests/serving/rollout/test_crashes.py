@@ -79,7 +79,7 @@ def story(home, quick, elsewhere, traffic, at, after, abort):
         if facts["state"] in ("promoted", "aborted"):
             break
         people.fail = {"candidate": float(abort and facts["step"] == 1)}
-        people.lists(120, seconds=100)
+        people.lists(80, seconds=100)
     engine.turn()
     return died
 
