@@ -122,6 +122,7 @@ class PostgreSQL:
         self.url = f"postgresql://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
         self.lock = threading.RLock()
         self.connection: Any = None
+        self.turning = False
         with self.transaction() as sql:
             for statement in SCHEMA.format(
                 serial="BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", real="DOUBLE PRECISION"
@@ -132,7 +133,12 @@ class PostgreSQL:
     def _connected(self) -> Any:
         import psycopg
 
+        if self.connection is not None and not self.turning:
+            with suppress(self.errors):  # a server that was restarted is noticed here, where nothing is lost by it
+                self.connection.execute("SELECT 1")
         if self.connection is None or self.connection.closed:
+            if self.turning:  # the lock of the turn went with the connection: somebody else may be in his
+                raise StoreError(f"the controller's database {self.url} was lost; the next turn goes on")
             self.connection = psycopg.connect(self.given, autocommit=True, connect_timeout=int(BUSY_SECONDS))
         return self.connection
 
@@ -155,9 +161,11 @@ class PostgreSQL:
         with told(self.url, self.errors), self.lock:
             holder = self._connected()
             ((mine,),) = holder.execute("SELECT pg_try_advisory_lock(%s)", (TURN,)).fetchall()
+            self.turning = bool(mine)
         try:
             yield bool(mine)
         finally:
+            self.turning = False
             # A connection that was lost meanwhile took its lock along.
             with suppress(self.errors), self.lock:
                 if mine and not holder.closed:
