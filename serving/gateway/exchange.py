@@ -114,6 +114,7 @@ class Pool:
         self.authority = parts.netloc.rpartition("@")[2]
         self.idle: list[Exchange] = []
         self.open: set[Exchange] = set()
+        self.retired = False  # nobody will ask again
 
     async def request(self, method: str, path: str, body: bytes, seconds: float) -> tuple[int, bytes]:
         """Status and body. Raises Failed. An answer that is not whole after `seconds` is not waited for."""
@@ -140,7 +141,7 @@ class Pool:
             except asyncio.CancelledError:
                 exchange.close()
                 raise
-            if exchange.reusable and len(self.idle) < MOST_IDLE:
+            if exchange.reusable and len(self.idle) < MOST_IDLE and not self.retired:
                 self.idle.append(exchange)
             else:
                 exchange.close()
@@ -165,6 +166,12 @@ class Pool:
         except OSError as error:
             raise Failed("unreachable", f"{self.url}: {error.strerror or error}") from None
         return exchange
+
+    def retire(self) -> None:
+        """Close what is free now and the rest once it has answered."""
+        self.retired = True
+        while self.idle:
+            self.idle.pop().close()
 
     def close(self) -> None:
         """Also what is in flight: uvloop's loop waits for ever for a connection that nobody ends."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from components.recsys.routes import Target
+from components.recsys.routes import Routes, Target
 from components.recsys.settings import ServingSettings
 from serving.asks import MOST_ITEMS, Ask
 from serving.batches import MOST_ROWS
@@ -81,6 +81,14 @@ class Forwarder:
             if status == 200:
                 return True
         return False
+
+    def keep(self, routes: Routes) -> None:
+        """Forget the addresses that these routes no longer name: predictors come and go on new ports for years."""
+        named = {url for target in (routes.champion, routes.candidate) if target for url in target.urls}
+        for url in self.pools.keys() - named:
+            self.pools.pop(url).retire()
+        for url in self.breakers.keys() - named:
+            del self.breakers[url]
 
     def states(self) -> dict[str, str]:
         """Of each address that fails just now, the reason."""

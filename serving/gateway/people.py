@@ -9,7 +9,6 @@ may write too: its events are known here within FRESH_SECONDS, this gateway's ow
 """
 
 import time
-
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple

@@ -78,12 +78,13 @@ class Gateway:
         self.draw = (draw or random.Random()).random
         self.pool = self.knobs.explore_pool if self.knobs.explore else 0
         self.prefix, self.numbers = secrets.token_hex(8), itertools.count(1)
+        self.routed: Routes | None = None
         self.draining = False
 
     async def predict(self, asks: Sequence[Ask]) -> list[Json]:
         """A list for each ask. Raises InputError; NotReady while there is neither a predictor nor a release."""
         started = time.perf_counter()
-        routes = self.routing.routes
+        routes = self._routes()
         self.people.refresh()
         wishes = [self._wish(ask, routes) for ask in asks]
         groups = {
@@ -160,6 +161,15 @@ class Gateway:
 
     def close(self) -> None:
         self.intake.close()
+
+    def _routes(self) -> Routes | None:
+        """As they are now; one reading counts for a whole request."""
+        routes = self.routing.routes
+        if routes is not self.routed:
+            self.routed = routes
+            if routes:
+                self.forwarder.keep(routes)
+        return routes
 
     def _wish(self, ask: Ask, routes: Routes | None) -> Wish:
         person = self.people.recall(ask.user) if ask.user else NOBODY

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.recsys.routes import Target
+from components.recsys.routes import Routes, Target
 from components.recsys.settings import ServingSettings
 from serving.asks import Ask, read_asks
 from serving.gateway.breaker import FIRST_WAIT, LIMIT, LONGEST_WAIT, Breaker
@@ -272,3 +272,22 @@ def test_the_breaker_leaves_alone_who_failed_in_a_row_and_tries_again():
 
 def test_json_of_histories_is_what_predictors_read():
     assert json.loads(told([("1", "click"), ("2", "")])) == [{"item_id": "1", "event": "click"}, "2"]
+
+
+def test_addresses_that_routes_no_longer_name_are_forgotten(scripted):
+    former, present = scripted([http(b"1"), b""]), scripted([http(b"{}"), http(b"{}")])
+
+    async def ask():
+        forwarder = Forwarder(ServingSettings(), 1.0)
+        for server in (former, present):
+            with pytest.raises(Failed):
+                await forwarder.lists(Target(RELEASE, (server.url,)), [wish()])
+        assert set(forwarder.pools) == set(forwarder.breakers) == {former.url, present.url}
+        forwarder.keep(Routes(2, Target(RELEASE, (present.url,))))
+        assert set(forwarder.pools) == set(forwarder.breakers) == {present.url}
+        forwarder.close()
+        await asyncio.sleep(0)
+
+    asyncio.run(ask())
+    former.thread.join(timeout=5)  # it has seen its connection end
+    assert not former.thread.is_alive()
