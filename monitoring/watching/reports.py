@@ -65,13 +65,14 @@ class Reports:
         folder = tempfile.TemporaryDirectory(prefix="everloop-report-")
         for name, frame in zip(("reference", "current"), sides, strict=True):
             frame.write_parquet(Path(folder.name) / f"{name}.parquet")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "monitoring.watching.rendering", folder.name],
-            env={**os.environ, "DO_NOT_TRACK": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(Path(folder.name) / "stderr").open("wb"),
-        )
+        with (Path(folder.name) / "stderr").open("wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "monitoring.watching.rendering", folder.name],
+                env={**os.environ, "DO_NOT_TRACK": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
         key = f"monitor/reports/{now:%Y-%m-%dT%H%M%S}.html"
         self.running = Running(process, folder, key, time.monotonic() + self.settings.evidently_seconds)
 

@@ -1,7 +1,8 @@
 """A synthetic travel world with a home: 60 days of history, a champion trained on them, and days that can be lived on."""
 
 import json
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Life:
     data: dict[str, Any] = field(default_factory=dict)
     histories: dict[str, list[str]] = field(default_factory=dict)
     segments: int = 0
+    model: Any = None
     organic: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def clock(self) -> datetime:
@@ -153,13 +155,31 @@ def make_life(folder: Path, seed: int, shifts: tuple[tuple[str, int, float], ...
     return life
 
 
-@pytest.fixture
-def life(tmp_path: Path) -> Life:
-    """Quiet: nothing ever shifts."""
-    return make_life(tmp_path, seed=1)
+@pytest.fixture(scope="session")
+def first_quiet(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    return make_life(tmp_path_factory.mktemp("quiet"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def first_shifted(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    return make_life(tmp_path_factory.mktemp("shifted"), seed=1, shifts=(("economy", 74, 1.0),))
+
+
+def copied(life: Life, folder: Path) -> Life:
+    """A home of its own."""
+    assert life.home.local is not None
+    home = Home(shutil.copytree(life.home.local, folder / "home"))
+    histories = {user: list(items) for user, items in life.histories.items()}
+    return replace(life, home=home, histories=histories)
 
 
 @pytest.fixture
-def shifted(tmp_path: Path) -> Life:
+def quiet(first_quiet: Life, tmp_path: Path) -> Life:
+    """Nothing ever shifts."""
+    return copied(first_quiet, tmp_path)
+
+
+@pytest.fixture
+def shifted(first_shifted: Life, tmp_path: Path) -> Life:
     """People turn to economy flights on day 74."""
-    return make_life(tmp_path, seed=1, shifts=(("economy", 74, 1.0),))
+    return copied(first_shifted, tmp_path)

@@ -122,11 +122,11 @@ def test_correction_keeps_the_family_error():
     rng = np.random.default_rng(12)
     measure = measure_of([(slice(4 * index, 4 * index + 4), jensen_shannon) for index in range(20)])
     smallest = []
-    for _ in range(200):
+    for _ in range(120):
         weeks = [rng.poisson(3.0, (64, 80)) for _ in range(2)]
         _, corrected, _ = swap_test(*weeks, np.zeros_like(weeks[0]), measure, 199, int(rng.integers(1 << 30)))
         smallest.append(corrected.min())
-    assert np.mean(np.array(smallest) <= 0.05) <= 0.09
+    assert np.mean(np.array(smallest) <= 0.05) <= 0.1
 
 
 def test_days_that_both_windows_share_do_not_count_as_evidence():

@@ -1,5 +1,3 @@
-from datetime import date, timedelta
-
 import numpy as np
 import polars as pl
 import pytest
@@ -8,29 +6,24 @@ from components.recsys.drift.quality import quality_of
 from components.recsys.drift.windows import windows
 from components.recsys.settings import DriftSettings
 
-EPOCH = date(1970, 1, 1)
 FIRST = 20_000
 
 
 def lists(rates: list[float], a_day: int = 60, seed: int = 1, mature: bool = True) -> pl.DataFrame:
     """One rate a day. Half of what decides is the user, so lists of one user hang together."""
     rng = np.random.default_rng(seed)
-    rows = []
-    for day, rate in enumerate(rates):
-        for _ in range(a_day):
-            user = int(rng.integers(0, 200))
-            own = np.clip(rate * (1.4 if user % 2 else 0.6), 0, 1)
-            rows.append(
-                (
-                    EPOCH + timedelta(days=FIRST + day),
-                    f"u{user}",
-                    "champion",
-                    "r",
-                    bool(rng.random() < own) if mature else None,
-                )
-            )
-    schema = {"day": pl.Date, "user": pl.String, "variant": pl.String, "release": pl.String, "clicked": pl.Boolean}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    day = np.repeat(np.arange(len(rates)), a_day)
+    user = rng.integers(0, 200, len(day))
+    clicked = rng.random(len(day)) < np.clip(np.array(rates)[day] * np.where(user % 2, 1.4, 0.6), 0, 1)
+    return pl.DataFrame(
+        {
+            "day": (FIRST + day).astype(np.int32),
+            "user": [f"u{one}" for one in user],
+            "variant": "champion",
+            "release": "r",
+            "clicked": pl.Series(clicked if mature else [None] * len(day), dtype=pl.Boolean),
+        }
+    ).with_columns(pl.col("day").cast(pl.Date))
 
 
 CHOSEN = windows(FIRST + 35, FIRST + 28, FIRST, 7, 4)
@@ -76,7 +69,7 @@ def test_nobody_clicking_any_more_is_a_fall():
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
     held = 0
-    for seed in range(100):
+    for seed in range(60):
         quality = quality_of(lists([0.3] * 35, seed=seed), CHOSEN, DriftSettings(alpha=0.1))
         held += quality.low <= 0 <= quality.high
-    assert held >= 83  # 90 expected; below 83 with probability 0.02
+    assert held >= 48  # 54 expected; fewer than 48 with probability 0.01
