@@ -147,7 +147,7 @@ class Evidence:
         count = 0
         for record in self._read(self.sink, PREDICTIONS, at, prediction_of):
             count += self.take(record, steps)
-        for event in self._read(self.store, EVENTS, at, json.loads):
+        for event in self._read(self.store, EVENTS, at, event_of):
             self.click(event)
         self._ripen(at)
         self.from_day = max(self.from_day, at - BACK)
@@ -244,6 +244,14 @@ class Evidence:
                     except (ValueError, TypeError, KeyError):
                         log("a line of a segment is unreadable and left out", segment=key)
             day += timedelta(days=1)
+
+
+def event_of(line: bytes) -> dict[str, Any]:
+    """Raises ValueError for what is no event."""
+    value = json.loads(line)
+    if not isinstance(value, dict):
+        raise ValueError("an event is an object")
+    return value
 
 
 def step_of(epoch: int, steps: list[tuple[int, float]]) -> int:

@@ -4,9 +4,11 @@
 (0.05, 0.25, 1.0)
 """
 
+from itertools import pairwise
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from components.recsys.settings.base import Section, Share
 
@@ -162,7 +164,10 @@ class RolloutSettings(Section):
         default=0.05,
         description="How often an equal candidate may be aborted on a guard, over the whole rollout, however often one looks.",
     )
-    max_click_loss: Share = Field(default=0.1, description="Relative loss of click rate that is still accepted.")
+    max_click_loss: Share = Field(
+        default=0.1,
+        description="Relative loss of click rate that is still accepted; the rollout is aborted once a larger one is proven.",
+    )
     max_error_rate: Share = Field(default=0.01, description="Share of the candidate's requests that may fail.")
     max_latency_ratio: Positive = Field(
         default=2.0, description="Candidate's 95th percentile of latency against the champion's."
@@ -200,3 +205,11 @@ class RolloutSettings(Section):
         description="A former champion's predictor stays warm for this long, so that a rollback takes seconds; 200 MB of memory each.",
     )
     host: str = Field(default="127.0.0.1", description="Address of the engine's metrics.")
+
+    @field_validator("steps")
+    @classmethod
+    def _only_upwards(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        """Who has the candidate keeps it while the rollout widens."""
+        if steps[0] <= 0 or any(later <= earlier for earlier, later in pairwise(steps)):
+            raise PydanticCustomError("steps", "give shares above 0, each larger than the one before")
+        return steps
