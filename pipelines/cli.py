@@ -9,7 +9,20 @@ import typer
 
 from components.recsys.errors import EverloopError
 from components.recsys.version import VERSION
-from pipelines.commands import controller, drill, gateway, kubeflow, models, monitor, releases, rollout, run, serve, up
+from pipelines.commands import (
+    controller,
+    drill,
+    gateway,
+    kubeflow,
+    models,
+    monitor,
+    releases,
+    rollout,
+    run,
+    serve,
+    status,
+    up,
+)
 from pipelines.console import say_error
 
 app = typer.Typer(
@@ -38,7 +51,7 @@ def everloop(
     pass
 
 
-for commands in (run, up, drill, models, serve, releases, gateway, rollout, monitor, controller, kubeflow):
+for commands in (run, status, up, drill, models, serve, releases, gateway, rollout, monitor, controller, kubeflow):
     commands.add_to(app)
 
 COMMANDS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}

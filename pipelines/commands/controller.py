@@ -19,13 +19,22 @@ from monitoring.controller.triggers import Triggers
 from pipelines.console import HomeOption, JsonOption, SetOption, SettingsOption, answer, next_step, out, say
 
 SILENT = "no controller runs on this home; what is asked is stored, and decided when one does: everloop controller run"
-app = typer.Typer(
-    no_args_is_help=True, help="Turn alerts into training runs, at most one for each reason; see what was decided."
-)
 
 
-def add_to(parent: typer.Typer) -> None:
-    parent.add_typer(app, name="controller")
+def add_to(app: typer.Typer) -> None:
+    group = typer.Typer(
+        name="controller", help="Alerts become training runs, one for each reason.", no_args_is_help=True
+    )
+    group.command(
+        epilog="[bold]Examples[/]\n\neverloop controller run\n\n"
+        "everloop controller run --set retrain.runner=kubeflow --endpoint http://localhost:8888"
+    )(run)
+    group.command(epilog="[bold]Example[/]\n\neverloop controller status")(status)
+    group.command(epilog="[bold]Example[/]\n\neverloop controller runs --all --json")(runs)
+    group.command(epilog="[bold]Example[/]\n\neverloop controller pause --reason 'the catalogue is being moved'")(pause)
+    group.command(epilog="[bold]Example[/]\n\neverloop controller resume --data-quality")(resume)
+    group.command(epilog="[bold]Example[/]\n\neverloop controller trigger --reason 'a new catalogue'")(trigger)
+    app.add_typer(group)
 
 
 @contextmanager
@@ -44,7 +53,6 @@ def actor() -> str:
     return os.environ.get("EVERLOOP_ACTOR") or os.environ.get("USER") or f"uid {os.getuid()}"
 
 
-@app.command()
 def run(
     host: Annotated[str, typer.Option("--host", help="Address to listen on (setting retrain.host).")] = "",
     port: Annotated[int | None, typer.Option("--port", help="Port; 0 takes a free one (setting retrain.port).")] = None,
@@ -96,7 +104,6 @@ def launcher_of(
     )
 
 
-@app.command()
 def status(
     home: HomeOption = DEFAULT,
     settings: SettingsOption = None,
@@ -121,16 +128,7 @@ def status(
 def show_status(value: dict[str, Any]) -> None:
     alive = "alive" if value["alive"] else f"silent since {value['since']}" if value["since"] else "never started"
     out.print(f"[bold]controller[/] {alive}")
-    said = [
-        value["trouble"],
-        value["paused"] and f"paused: {value['paused']}",
-        value["breaker"]["open"] and f"circuit breaker open: {value['breaker']['failures']} runs failed in a row",
-        value["data_quality"] and f"the newest data did not pass the data gate: {value['data_quality']}",
-        value["blocks"] and f"alerts that forbid training: {', '.join(block['alert'] for block in value['blocks'])}",
-        value["dry_run"] and "dry run: decisions are recorded and nothing is started",
-    ]
-    for sentence in filter(None, said):
-        out.print(f"  [yellow]{escape(str(sentence))}[/]")
+    show_held(value)
     budget = value["budget"]
     out.print(
         f"[bold]budget[/]     {budget['used']} of {budget['of']} runs in the last 24 hours; {value['active']} under way"
@@ -138,10 +136,24 @@ def show_status(value: dict[str, Any]) -> None:
     show_decisions(value["decisions"])
 
 
+def show_held(value: dict[str, Any]) -> None:
+    """What keeps runs from being started, a sentence each."""
+    said = [
+        value.get("trouble"),
+        value["paused"] and f"paused: {value['paused']}",
+        value["breaker"].get("open") and f"circuit breaker open: {value['breaker']['failures']} runs failed in a row",
+        value["data_quality"] and f"the newest data did not pass the data gate: {value['data_quality']}",
+        value.get("blocks") and f"alerts that forbid training: {', '.join(each['alert'] for each in value['blocks'])}",
+        value.get("dry_run") and "dry run: decisions are recorded and nothing is started",
+    ]
+    for sentence in filter(None, said):
+        out.print(f"  [yellow]{escape(str(sentence))}[/]")
+
+
 def show_decisions(decisions: list[dict[str, Any]]) -> None:
     """Two lines each, the newest first: who asked and what became of it, and why."""
     for each in decisions:
-        copies = f" ({each['copies']} times)" if each["copies"] > 1 else ""
+        copies = f" ({each['copies']} times)" if each.get("copies", 1) > 1 else ""
         colour = {"PROMOTED": "green", "FAILED": "red", "SUPPRESSED": "yellow"}.get(each["state"], "cyan")
         word = each["outcome"] or each["state"].lower()
         out.print(f"{each['time'][:19]}  [{colour}]{word:<10}[/]  {escape(each['alert'])}{copies}")
@@ -150,7 +162,6 @@ def show_decisions(decisions: list[dict[str, Any]]) -> None:
             out.print(f"{'':21}[dim]{escape(more)}[/]")
 
 
-@app.command()
 def runs(
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many.")] = 20,
     all_: Annotated[bool, typer.Option("--all", help="What was suppressed too.")] = False,
@@ -169,7 +180,6 @@ def runs(
     return 0
 
 
-@app.command()
 def pause(
     reason: Annotated[str, typer.Option("--reason", help="Why; it is shown wherever a run is suppressed.")],
     home: HomeOption = DEFAULT,
@@ -186,7 +196,6 @@ def pause(
     return 0
 
 
-@app.command()
 def resume(
     data_quality: Annotated[
         bool, typer.Option("--data-quality", help="The data is mended: forget what the gate said, close its alerts.")
@@ -209,7 +218,6 @@ def resume(
     return 0
 
 
-@app.command()
 def trigger(
     reason: Annotated[str, typer.Option("--reason", help="Why; it stays in the record.")],
     force: Annotated[bool, typer.Option("--force", help="Over all guards; the record says which said no.")] = False,

@@ -1,4 +1,4 @@
-"""`everloop run` and `everloop status`."""
+"""`everloop run`."""
 
 import time
 from typing import Annotated, Any
@@ -9,7 +9,6 @@ from rich.markup import escape
 from components.recsys.datasets import movielens_100k
 from components.recsys.errors import InputError, StoreError
 from components.recsys.home import DEFAULT, Home
-from components.recsys.ledger import Ledger
 from components.recsys.release import SHORT
 from components.recsys.settings import Settings, load_settings
 from pipelines.console import (
@@ -56,7 +55,6 @@ everloop run --events log.parquet --set data.events.columns.user_id=customer --s
 
 def add_to(app: typer.Typer) -> None:
     app.command(epilog=EXAMPLES)(run)
-    app.command()(status)
 
 
 def run(
@@ -194,32 +192,3 @@ def show_result(result: dict[str, Any], settings: Settings, home: str) -> None:
     next_step(
         f"everloop serve{suffix}   ·   everloop reproduce {result['release'][:SHORT]}{suffix}   ({result['seconds']:.0f} s)"
     )
-
-
-def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
-    """Who serves now, since when and why, and what came last."""
-    place = Home(home)
-    entries = Ledger(place).entries()
-    move = next((entry for entry in reversed(entries) if entry.action in ("promote", "rollback")), None)
-    value = {
-        "home": place.url,
-        "champion": move.champion if move else "",
-        "since": move.time if move else "",
-        "reason": move.reason if move else "",
-        "decisions": len(entries),
-        "last": {"action": entries[-1].action, "release": entries[-1].release, "time": entries[-1].time}
-        if entries
-        else None,
-    }
-    if answer(value, json):
-        return 0
-    if move is None:
-        out.print(f"{escape(place.url)}: no champion yet")
-        next_step("everloop run")
-        return 0
-    out.print(f"[bold]champion[/] {move.champion[:SHORT]} since {move.time}\n[bold]why[/]      {escape(move.reason)}")
-    out.print(
-        f"[bold]ledger[/]   {len(entries)} decisions, the last: {entries[-1].action} {entries[-1].release[:SHORT]} at {entries[-1].time}"
-    )
-    next_step("everloop releases   ·   everloop serve")
-    return 0
