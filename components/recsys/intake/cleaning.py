@@ -126,7 +126,7 @@ def _typed(table: Table, settings: DataSettings, now: datetime, done: Cleaned) -
     stamp = out["timestamp"].cast(pl.Int64)
     faults.append(Fault(stamp > _micros(now + LEEWAY), "future", "timestamp", "later than now"))
     faults.append(Fault(stamp < _micros(EARLIEST), "ancient", "timestamp", f"before {EARLIEST:%Y-%m-%d}"))
-    out["value"], broken = _values(raw, settings, rows)
+    out["value"], broken = _values(raw, settings, done, table.label, rows)
     faults.append(Fault(broken, "invalid", "value", "value is not a number"))
     out["event"] = _events(raw, settings, done, rows)
     for name in ("event_id", "request_id"):
@@ -175,18 +175,34 @@ def divided(
     return good.filter(code.is_null()), rows
 
 
-def _values(raw: pl.DataFrame, settings: DataSettings, rows: int) -> tuple[pl.Series, pl.Series]:
+def _values(
+    raw: pl.DataFrame, settings: DataSettings, done: Cleaned, label: str, rows: int
+) -> tuple[pl.Series, pl.Series]:
     """Finite numbers or null, and which rows hold something else."""
     if "value" not in raw.columns:
         return pl.Series([None], dtype=pl.Float64).new_from_index(0, rows), pl.Series([False]).new_from_index(0, rows)
     given = raw["value"]
     if given.dtype == pl.String:
         given = without(given, (*settings.missing_values, *NUMBER_WORDS))
+        if _decimal_commas(given):
+            done.messages.append(f"{label}: took the comma in value as a decimal point")
+            given = given.str.replace(",", ".", literal=True)
     elif given.dtype.is_float():
         given = given.fill_nan(None)
     number = given.cast(pl.Float64, strict=False) + 0.0  # -0.0 becomes 0.0, so that equal values hash equally
     number = number.set(~number.is_finite().fill_null(True), None)
     return number, given.is_not_null() & number.is_null()
+
+
+def _decimal_commas(given: pl.Series) -> bool:
+    """Whether a whole column is written as 99,94. Any point in it, or nothing but groups of three (1,234), leaves it unread."""
+    text = given.drop_nulls().str.strip_chars()
+    with_comma = text.filter(text.str.contains(",", literal=True))
+    return (
+        with_comma.len() > 0
+        and bool(text.str.contains(r"^[+-]?\d+(,\d+)?$").all())
+        and not with_comma.str.contains(r"^[+-]?[1-9]\d{0,2},\d{3}$").all()
+    )
 
 
 def _events(raw: pl.DataFrame, settings: DataSettings, done: Cleaned, rows: int) -> pl.Series:

@@ -287,3 +287,23 @@ def test_missing_files_are_named_with_what_is_near(tmp_path: Path) -> None:
         assert sentence in str(told.value)
     with pytest.raises(InputError, match="no file was named"), local_files([]):
         pass
+
+
+def values_of(folder: Path, *cells: str) -> tuple[list[float | None], list[str]]:
+    rows = [f"u;i{n};{1_704_067_200 + 60 * n};{cell}" for n, cell in enumerate(cells)]
+    table = load(folder, "v.csv", "\n".join(["user_id;item_id;timestamp;value", *rows]).encode())
+    done = clean_events([table], DataSettings(), NOW)
+    return done.events.sort("timestamp")["value"].to_list(), done.messages
+
+
+def test_decimal_commas_are_read_as_such_and_told(tmp_path: Path) -> None:
+    values, messages = values_of(tmp_path, "99,94", "3", "", "-0,5")
+    assert values == [99.94, 3.0, None, -0.5]
+    assert "v.csv: took the comma in value as a decimal point" in messages
+
+
+@pytest.mark.parametrize("cells", [("1,234", "12,500"), ("1.234,50", "3,50"), ("3,50", "3.50")])
+def test_commas_that_may_mean_thousands_are_not_guessed_at(cells: tuple[str, ...], tmp_path: Path) -> None:
+    values, messages = values_of(tmp_path, *cells)
+    assert [value for value in values if value is not None] in ([], [3.5])
+    assert not any("decimal" in message for message in messages)
