@@ -23,7 +23,7 @@ $(BIN)/uv:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 
 $(VENV)/.ready: $(BIN)/uv pyproject.toml constraints.txt
-	@echo "installing the quick environment into $(VENV) (1.1 GB) ..."
+	@echo "installing the quick environment into $(VENV) (1.3 GB) ..."
 	@$(UV) --editable .
 	@touch $@
 
