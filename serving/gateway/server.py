@@ -90,6 +90,6 @@ def spool_of(home: Home) -> Path:
 def sentence(routing: Routing, home: str) -> str:
     routes = routing.routes
     if routes is None or routes.champion is None:
-        return f"nobody has said yet who answers in {home}; waiting for the routes (`everloop rollout` writes them)"
+        return f"nobody has said yet who answers in {home}; waiting for the routes (`everloop rollout run` writes them)"
     share = f", {routes.share:.0%} from {routes.candidate.release[:SHORT]}" if routes.candidate else ""
     return f"lists come from {routes.champion.release[:SHORT]}{share}"

@@ -80,6 +80,13 @@ class Gateway:
         self.prefix, self.numbers = secrets.token_hex(8), itertools.count(1)
         self.routed: Routes | None = None
         self.draining = False
+        measures.ready.set_function(lambda: float(self.ready))
+
+    @property
+    def ready(self) -> bool:
+        """As far as can be told without asking a predictor."""
+        routes = self.routing.routes
+        return not self.draining and (self.routing.last is not None or bool(routes and routes.champion))
 
     async def predict(self, asks: Sequence[Ask]) -> list[Json]:
         """A list for each ask. Raises InputError; NotReady while there is neither a predictor nor a release."""
@@ -107,14 +114,13 @@ class Gateway:
             raise NotReady("this gateway is about to stop; ask another one")
         routes = self.routing.routes
         if routes is None:
-            raise NotReady("nobody has said yet who answers: `everloop rollout` writes the routes")
+            raise NotReady("nobody has said yet who answers: `everloop rollout run` writes the routes")
         if not self.routing.last and not (routes.champion and await self.forwarder.ready(routes.champion)):
             raise NotReady("no predictor answers, and no release could be loaded for a list of our own")
 
     def drain(self) -> None:
         """Say not ready, and go on answering until the server stops."""
         self.draining = True
-        self.measures.ready.set(0)
 
     def model(self) -> Json:
         """What the model endpoints say. Raises NotReady."""

@@ -132,6 +132,7 @@ def test_other_addresses_of_the_protocols(gate):
 
     assert get("/healthz") == {"status": "alive"}
     assert get("/readyz") == {"status": "ready"}
+    assert gate.metric("everloop_ready") == 1
     assert get("/v1/models") == {"models": ["everloop"]}
     assert get("/v1/models/everloop")["ready"] is True
     assert get("/v2/health/ready") == {"ready": True}
