@@ -38,6 +38,8 @@ DAY = 86_400.0
 SCALE = 1 / 1800  # of the alerts' waiting times: half an hour passes in a second
 # What a drill changes. Times that count by the loop's clock stay as people would set them; real waiting is short.
 SETTINGS: Json = {
+    # Judged on what people did last, by everybody's clock: what a loop wants to know after a shift.
+    "prepare": {"split": "global_time", "test_share": 0.05, "validation_share": 0.1},
     "train": {"candidates": ["hybrid", "ease", "item_knn", "popularity"]},
     "evaluate": {"bootstrap": 200},
     "gate": {"bootstrap": 1000},
