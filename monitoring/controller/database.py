@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS everloop_switches (
 CREATE TABLE IF NOT EXISTS everloop_journal (
     id {serial}, trigger_id INTEGER, what TEXT NOT NULL, detail TEXT NOT NULL, time {real} NOT NULL,
     machine_time {real} NOT NULL);
+CREATE INDEX IF NOT EXISTS everloop_journal_by_what ON everloop_journal (what, machine_time);
 """
 
 

@@ -1,11 +1,16 @@
 """Each guard says no, says why, and lets the next one through when its cause is gone."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from components.recsys.settings import Settings
+from monitoring.controller.alerts import read_notice
 from monitoring.controller.guards import GUARDS
-from monitoring.controller.records import MANUAL, UNKNOWN_MODEL, Block, Intent, State
+from monitoring.controller.records import CLASSES, MANUAL, MODEL, UNKNOWN_MODEL, Block, Intent, State
+from monitoring.rules.rule import Alert
+from monitoring.rules.triggers import triggers
 
 BY_HAND = Intent("everloop", MANUAL, "ada", note="new catalogue")
 OPEN = Block("b1", "DataQualityFailed", {"alertname": "DataQualityFailed"}, firing=True)
@@ -206,6 +211,18 @@ def test_what_is_suppressed_again_is_counted_and_not_repeated(desk, drift):
     assert (
         b'everloop_triggers_total{outcome="suppressed",reason="paused"} 30.0' in desk.controller.measures.exposition()
     )
+
+
+def test_what_our_own_alerts_say_is_understood():
+    """Labels that the rules set: model, reason class, and what blocks."""
+    rules = [rule for rule in triggers(Settings()).rules if isinstance(rule, Alert)]
+    asking = [rule.all_labels() for rule in rules if rule.action == "retrain"]
+    assert {labels["reason"] for labels in asking} == set(CLASSES) - {"other"}
+    for labels in asking:
+        body = json.dumps({"alerts": [{"status": "firing", "labels": labels}]}).encode()
+        (intent,) = read_notice(body, (MODEL,), MODEL).intents
+        assert (intent.model, intent.reason_class) == (MODEL, labels["reason"])
+    assert [rule.name for rule in rules if rule.blocks == "retrain"] == ["DataQualityFailed"]
 
 
 def test_every_guard_is_counted_under_its_own_name_only(desk):

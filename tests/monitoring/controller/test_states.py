@@ -42,9 +42,8 @@ class Runs:
 
     def submit(self, key: str, evidence: dict[str, Any]) -> str:
         self._be_up()
-        if key not in self.runs:  # as the real ones: who submits twice finds the first
-            self.starts[key] = self.starts.get(key, 0) + 1
-            self.runs[key] = Progress("running")
+        self.starts[key] = self.starts.get(key, 0) + 1  # as Kubeflow's: who creates twice has two
+        self.runs[key] = Progress("running")
         if self.lose_answer:
             self.lose_answer = False
             raise StoreError("the answer was lost")
