@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from monitoring.dashboards.render import write_monitoring
+from monitoring.runbooks.index import write_index
 from pipelines.compile import compile_all
 from pipelines.reference import write_reference
 
@@ -16,7 +18,12 @@ ROOT = Path(__file__).parents[1]
 
 def generate(root: Path) -> list[Path]:
     """Write every generated file under `root`; returns them."""
-    return [*compile_all(root / "manifests" / "pipelines"), *write_reference(root / "docs" / "reference")]
+    return [
+        *compile_all(root / "manifests" / "pipelines"),
+        *write_monitoring(root / "manifests" / "monitoring"),
+        *write_reference(root / "docs" / "reference"),
+        write_index(root / "docs" / "loop"),
+    ]
 
 
 def main(check: bool) -> int:
