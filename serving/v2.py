@@ -77,7 +77,14 @@ OUTPUTS: dict[str, Callable[[list[Json], int], Json]] = {
 
 
 def metadata(name: str, version: str) -> Json:
-    one = [{"request_id": "", "variant": "", "release": "", "items": [{"id": "", "score": 0.0, "propensity": 1.0, "reason": ""}]}]
+    one = [
+        {
+            "request_id": "",
+            "variant": "",
+            "release": "",
+            "items": [{"id": "", "score": 0.0, "propensity": 1.0, "reason": ""}],
+        }
+    ]
     shapes = {output: make(one, 1) for output, make in OUTPUTS.items()}
     return {
         "name": name,
