@@ -61,6 +61,15 @@ def budget(case: Case) -> str:
     return f"{used} runs in 24 hours, of {most}" if used >= most else ""
 
 
+def settling(case: Case) -> str:
+    """A weekend's excitement is not worth a run, and a run on the first day of something new has hardly seen it."""
+    least = case.settings.settle_seconds.get(case.trigger.reason_class, 0.0)
+    asked = case.situation.asked_for
+    if asked >= least:
+        return ""
+    return f"asked for since {asked / 3600:.1f} h; a run for {case.trigger.reason_class} waits until it is {least / 3600:g} h"
+
+
 def few_events(case: Case) -> str:
     new, least = case.situation.new_events, case.settings.min_new_events
     return f"{new} new events since the last run; fewer than {least} are not worth one" if _below(new, least) else ""
@@ -83,6 +92,7 @@ GUARDS: dict[str, Callable[[Case], str]] = {
     "cooldown": cooldown,
     "concurrency": concurrency,
     "budget": budget,
+    "settling": settling,
     "few_events": few_events,
     "dry_run": dry_run,
 }

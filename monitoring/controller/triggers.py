@@ -34,6 +34,7 @@ class Situation:
     """What a decision rests on, read in the transaction that stores it. new_events: None where it cannot be counted.
 
     since_last: seconds from the last admission of this model and reason class, whichever way the clock went.
+    asked_for: seconds since this was first asked for, after the last run for it and without having been resolved between.
     """
 
     paused: str
@@ -41,6 +42,7 @@ class Situation:
     failures: int
     key_used: bool
     since_last: float | None
+    asked_for: float
     active: int
     admitted_in_day: int
     new_events: int | None
@@ -136,7 +138,7 @@ class Triggers:
 
     def _suppress(self, sql: Sql, row: Trigger, reason: str, detail: str, moment: float) -> Trigger:
         same = sql(
-            f"{SELECT} WHERE key = ? AND state = ? AND reason = ? ORDER BY id LIMIT 1",
+            f"{SELECT} WHERE key = ? AND state = ? AND reason = ? AND resolved IS NULL ORDER BY id LIMIT 1",
             row.key,
             State.SUPPRESSED,
             reason,
@@ -162,6 +164,12 @@ class Triggers:
             " WHERE model = ? AND reason_class = ? AND admitted IS NOT NULL",
             *(moment, row.model, row.reason_class),
         )[0][0]
+        ((asked,),) = sql(
+            "SELECT MIN(received) FROM everloop_triggers WHERE model = ? AND reason_class = ? AND resolved IS NULL"
+            " AND id > (SELECT COALESCE(MAX(id), 0) FROM everloop_triggers"
+            " WHERE model = ? AND reason_class = ? AND (admitted IS NOT NULL OR resolved IS NOT NULL))",
+            *(row.model, row.reason_class, row.model, row.reason_class),
+        )
         # Distance in both directions, so that a clock set back neither opens the budget nor shuts it for long.
         ((in_day,),) = sql("SELECT COUNT(*) FROM everloop_triggers WHERE ABS(? - admitted) < ?", moment, DAY)
         ((active,),) = sql("SELECT COUNT(*) FROM everloop_triggers WHERE state IN (?, ?, ?)", *ACTIVE)
@@ -174,6 +182,7 @@ class Triggers:
             failures=failures(sql),
             key_used=bool(used),
             since_last=None if same is None else float(same),
+            asked_for=max(0.0, moment - float(asked)) if asked is not None else 0.0,
             active=int(active),
             admitted_in_day=int(in_day),
             new_events=new_events,

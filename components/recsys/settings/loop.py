@@ -118,7 +118,8 @@ class DriftSettings(Section):
     evidently: bool = Field(default=True, description="Render an Evidently report for people when drift is seen.")
     evidently_rows: int = Field(default=5_000, ge=100, description="Most rows of each side in that report.")
     evidently_seconds: Positive = Field(
-        default=120.0, description="A report that is not done by then is given up; importing Evidently alone takes 5 to 20."
+        default=120.0,
+        description="A report that is not done by then is given up; importing Evidently alone takes 5 to 20.",
     )
 
 
@@ -136,6 +137,10 @@ class RetrainSettings(Section):
     runner: str = Field(default="local", pattern="^(local|kubeflow)$", description="Where runs go: local or kubeflow.")
     cooldown_seconds: Positive = Field(
         default=6 * 3600.0, description="One run per model and reason in each window of this length."
+    )
+    settle_seconds: dict[str, float] = Field(
+        default={},
+        description="Reason (drift, quality, stale) -> how long its alert must have been asking before a run: so long the new ways last at least, and so much data there is of them.",
     )
     daily_budget: int = Field(default=4, ge=0, description="Most runs in 24 hours, whatever the reasons.")
     max_concurrent: int = Field(default=1, ge=1, description="Runs at the same time.")
