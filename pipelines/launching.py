@@ -4,7 +4,7 @@
 >>> launcher.submit("everloop-drift-82761", {"asked_by": "alertmanager"})
 'everloop-drift-82761'
 >>> launcher.state("everloop-drift-82761")
-Progress(state='succeeded', outcome='promoted', reason='', stage='', refused=False)
+Progress(state='succeeded', outcome='promoted', release='9f2c...', reason='nDCG@10 of ease ...', stage='', refused=False)
 """
 
 import contextlib
@@ -138,7 +138,8 @@ def _folder_of(home: Home) -> Path:
 def progress_of(answer: Json) -> Progress:
     """A run's own answer: `everloop run --json`."""
     if "outcome" in answer:
-        return Progress("succeeded", outcome=str(answer["outcome"]))
+        reasons = [str(reason) for reason in answer.get("reasons", ())][:1]  # the gate's first is what decided
+        return Progress("succeeded", str(answer["outcome"]), str(answer.get("release", "")), "".join(reasons))
     refused = answer.get("code") == Refused.exit_code
     return Progress("failed", reason=str(answer["error"]), stage=str(answer.get("stage", "")), refused=refused)
 
@@ -227,7 +228,7 @@ class KubeflowLauncher:
         if state not in ENDED:
             return Progress("running")
         if state not in ENDED_BADLY:
-            return Progress("succeeded", outcome=str(result_of(self.home, handle)["outcome"]))
+            return progress_of(result_of(self.home, handle))
         try:
             follow(kubeflow, handle)  # it has ended: this returns at once, with the failed step's own words
         except EverloopError as error:

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS everloop_triggers (
     id {serial}, key TEXT NOT NULL, run_key TEXT UNIQUE, model TEXT NOT NULL, reason_class TEXT NOT NULL,
     asked_by TEXT NOT NULL, state TEXT NOT NULL, received {real} NOT NULL, updated {real} NOT NULL, admitted {real},
     ended {real}, reason TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '', outcome TEXT NOT NULL DEFAULT '',
-    stage TEXT NOT NULL DEFAULT '', handle TEXT NOT NULL DEFAULT '', forced INTEGER NOT NULL DEFAULT 0,
+    release TEXT NOT NULL DEFAULT '', stage TEXT NOT NULL DEFAULT '', handle TEXT NOT NULL DEFAULT '', forced INTEGER NOT NULL DEFAULT 0,
     overridden TEXT NOT NULL DEFAULT '', copies INTEGER NOT NULL DEFAULT 1, resolved {real},
     evidence TEXT NOT NULL DEFAULT '{{}}');
 CREATE INDEX IF NOT EXISTS everloop_triggers_by_state ON everloop_triggers (state);

@@ -130,7 +130,10 @@ class Controller:
         if progress.state == "running":
             return row
         if progress.state == "succeeded":
-            return self.triggers.move(row, State.SUCCEEDED, outcome=progress.outcome)
+            detail = "; ".join(filter(None, (row.detail, progress.reason)))[:1000]
+            return self.triggers.move(
+                row, State.SUCCEEDED, outcome=progress.outcome, release=progress.release, detail=detail
+            )
         if progress.stage == GATE_STAGE and progress.refused:
             return self._failed(row, DATA_QUALITY, progress.reason, progress.stage)
         return self._failed(row, "run", progress.reason, progress.stage)

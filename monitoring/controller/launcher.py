@@ -3,7 +3,7 @@
 >>> launcher.submit("everloop-drift-82761", evidence)
 'everloop-drift-82761'
 >>> launcher.state('everloop-drift-82761')
-Progress(state='running', outcome='', reason='', stage='')
+Progress(state='running', outcome='', release='', reason='', stage='', refused=False)
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. outcome: of one that succeeded (promoted, approved, rejected, unchanged).
+    """How far a run is. outcome: of one that succeeded (promoted, approved, rejected, unchanged); release: its digest.
 
-    stage, reason: of one that failed: the pipeline's step, and one sentence. refused: its answer was no (exit code 1),
+    reason: why it ended so, in a sentence. stage: the pipeline's step that failed. refused: its answer was no (exit code 1),
     as the data gate's is, and nothing broke.
     """
 
     state: Literal["running", "succeeded", "failed"]
     outcome: str = ""
+    release: str = ""
     reason: str = ""
     stage: str = ""
     refused: bool = False

@@ -74,7 +74,7 @@ class Block:
 class Trigger:
     """One stored wish. key: of its run, should it get one. Times are seconds since 1970 of the loop's clock.
 
-    reason: why it was suppressed or failed, in a word; detail: in a sentence. outcome: the run's. stage: where it failed.
+    reason: why it was suppressed or failed, in a word; detail: in a sentence. outcome, release: the run's. stage: where it failed.
     overridden: the guards that said no when it was forced. evidence: {"alerts": the first ones, "note": a person's words}.
     """
 
@@ -91,6 +91,7 @@ class Trigger:
     reason: str = ""
     detail: str = ""
     outcome: str = ""
+    release: str = ""
     stage: str = ""
     handle: str = ""
     forced: bool = False
