@@ -12,7 +12,7 @@ endif
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help run test test-cluster check fmt compile bench bench-serving bench-quality setup setup-all constraints clean
+.PHONY: help run test test-cluster check fmt compile bench bench-serving bench-log bench-quality bench-drift setup setup-all packages dashboards-preview constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ setup: $(VENV)/.ready ## the quick environment, as make run installs it
 
 setup-all: $(VENV)/.ready-all ## the environment of make test
 
+packages: ## Prometheus, Alertmanager, a browser and wrk, for tests and for everloop up (Debian, Ubuntu)
+	@bash .ci/packages
+
 run: $(VENV)/.ready ## the whole pipeline once on MovieLens 100K: events in, release out
 	@$(BIN)/everloop run $(ARGS)
 
@@ -57,16 +60,26 @@ fmt: $(VENV)/.ready-all ## format and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-compile: $(VENV)/.ready ## write all generated files: pipeline manifests, settings reference
+compile: $(VENV)/.ready ## write all generated files: manifests, rules, dashboards, references
 	@$(BIN)/python -m pipelines.generated
 
-bench: bench-serving bench-quality ## all benchmarks
+dashboards-preview: $(VENV)/.ready ## draw docs/dashboards/*.png from a real Prometheus
+	@$(BIN)/python -m monitoring.dashboards.preview docs/dashboards
+
+bench: bench-serving bench-log bench-quality bench-drift ## all benchmarks
 
 bench-serving: $(VENV)/.ready-all ## our server against kserve's and FastAPI's, in one run
 	@$(BIN)/python -m benchmarks.serving $(ARGS)
 
+bench-log: $(VENV)/.ready-all ## the prediction log while its sink is dead
+	@$(BIN)/python -m benchmarks.prediction_log $(ARGS)
+
 bench-quality: $(VENV)/.ready-all ## quality of the models on MovieLens 100K
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+bench-drift: $(VENV)/.ready-all ## false alarms and power of the drift monitor, its speed beside Evidently's
+	@$(BIN)/python -m benchmarks.drift.false_alarms $(ARGS)
+	@$(BIN)/python -m benchmarks.drift.speed
 
 constraints: $(BIN)/uv ## resolve constraints.txt anew from pyproject.toml
 	@{ echo "# The one resolved set of versions, used by every install and image. Made by: make constraints"; \

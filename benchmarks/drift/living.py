@@ -1,19 +1,21 @@
 """A synthetic world lived through day by day, with what the monitor would say each morning.
 
->>> for day, findings in mornings(World(1, 600, 300), lists=True, until=91):
-...     [finding.feature for finding in findings if finding.detected]
+>>> for morning in mornings(World(1, 600, 300), lists=True, until=91):
+...     morning.day, morning.detected
 
 The same code judges as in the monitor; only the logs in between are left out. Two kinds of world: people who search by
 themselves, and people who choose from the ten items that an EASE champion, trained on the first 60 days, shows them.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
 from components.recsys.drift import Counter, Finding, make_plan
+from components.recsys.drift.quality import Quality, quality_of
 from components.recsys.drift.vectors import project
 from components.recsys.frames import Catalogue, Histories, Interactions
 from components.recsys.models import MODELS
@@ -22,36 +24,49 @@ from components.recsys.predictions import Prediction, Shown
 from components.recsys.settings import DriftSettings
 from components.recsys.simulator import World
 from components.recsys.simulator.world import SCHEMA, START
-from monitoring.watching.judging import judge_drift
+from monitoring.watching.judging import judge_drift, windows_of
 from monitoring.watching.reference import Reference, day_of
 
 BASE_DAYS = 60  # the champion is trained on these
 FIRST = day_of(START)
 
 
-def mornings(
-    world: World, lists: bool, until: int, settings: DriftSettings | None = None
-) -> Iterator[tuple[int, list[Finding]]]:
+@dataclass(frozen=True)
+class Morning:
+    """day: the one that is over. findings: of all features. click_rate: of lists; None where nobody is shown any."""
+
+    day: int
+    findings: list[Finding]
+    click_rate: Quality | None
+
+    @property
+    def detected(self) -> tuple[str, ...]:
+        return tuple(finding.feature for finding in self.findings if finding.detected)
+
+
+def mornings(world: World, lists: bool, until: int, settings: DriftSettings | None = None) -> Iterator[Morning]:
     """Each day after the base and what is said at its end, when it is complete."""
     settings = settings or DriftSettings()
     organic = world.history(BASE_DAYS if lists else until)
     base = organic.filter(pl.col("timestamp") < START + timedelta(days=BASE_DAYS))
     interactions = Interactions.from_frame(base)
     kind = MODELS["ease"]
-    model = kind(kind.Config(half_life=8)).fit(
-        Training(interactions, Catalogue.align(interactions.items, world.items()))
-    )
+    catalogue = Catalogue.align(interactions.items, world.items())
+    model = kind(kind.Config(half_life=8)).fit(Training(interactions, catalogue))
     plan = make_plan(world.items(), base, settings, "champion", vectors_of(world, model))
     counter = Counter(plan)
     counter.add_events(organic)
     reference = Reference("champion", FIRST + BASE_DAYS, FIRST + BASE_DAYS, 0, 0)
     people = People(world, model, base)
     for day in range(BASE_DAYS, until):
+        click_rate = None
         if lists:
             records, events = people.live(day)
             counter.add_predictions(records)
             counter.add_events(events)
-        yield day, judge_drift(counter, reference, FIRST + day + 1, settings)
+            chosen = windows_of(counter, reference, FIRST + day + 1, settings)["lists"]
+            click_rate = quality_of(people.lists(), chosen, settings)
+        yield Morning(day, judge_drift(counter, reference, FIRST + day + 1, settings, verdicts_only=True), click_rate)
 
 
 def vectors_of(world: World, model: Model) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -70,6 +85,7 @@ class People:
     def __init__(self, world: World, model: Model, base: pl.DataFrame) -> None:
         self.world, self.model = world, model
         self.histories: dict[str, list[str]] = {}
+        self.given: list[tuple[int, str, str, str, bool]] = []
         views = base.filter(pl.col("event") == "view").sort("timestamp", "item_id")
         for user, item in views.select("user_id", "item_id").iter_rows():
             self.histories.setdefault(user, []).append(item)
@@ -96,4 +112,10 @@ class People:
                 )
             )  # fmt: skip
             seen.extend(answer.clicks)
+            self.given.append((FIRST + day, user, "champion", "champion", bool(answer.clicks)))
         return records, pl.DataFrame(events, schema=SCHEMA)
+
+    def lists(self) -> pl.DataFrame:
+        """All lists so far, as `quality_of` reads them."""
+        schema = {"day": pl.Int32, "user": pl.String, "variant": pl.String, "release": pl.String, "clicked": pl.Boolean}
+        return pl.DataFrame(self.given, schema=schema, orient="row").with_columns(pl.col("day").cast(pl.Date))

@@ -53,8 +53,11 @@ def windows_of(
     return chosen
 
 
-def judge_drift(counter: Counter, reference: Reference, today: int, settings: DriftSettings) -> list[Finding]:
-    return compare(counter.counts, counter.plan, windows_of(counter, reference, today, settings), settings)
+def judge_drift(
+    counter: Counter, reference: Reference, today: int, settings: DriftSettings, verdicts_only: bool = False
+) -> list[Finding]:
+    chosen = windows_of(counter, reference, today, settings)
+    return compare(counter.counts, counter.plan, chosen, settings, verdicts_only)
 
 
 def judge_quality(
