@@ -13,6 +13,7 @@ from components.recsys.errors import NotFound, StoreError
 from components.recsys.home import Home
 from components.recsys.predictions import segment
 from components.recsys.settings import Settings
+from monitoring.controller.launcher import Progress
 from pipelines import submit as submitting
 from pipelines.kubeflow import Kubeflow
 from pipelines.launching import KubeflowLauncher, LocalLauncher, NewFeedback
@@ -51,9 +52,10 @@ def test_a_key_that_was_never_submitted_has_no_run(tmp_path: Path) -> None:
 
 
 def test_a_run_tells_its_outcome_and_why_it_was_started(tmp_path: Path) -> None:
-    launcher = local(tmp_path, 'echo working >&2; echo \'{"outcome": "approved"}\'')
+    answer = '{"outcome": "approved", "release": "9f2c", "reasons": ["beats the champion", "harms nobody"]}'
+    launcher = local(tmp_path, f"echo working >&2; echo '{answer}'")
     assert launcher.submit(KEY, {"asked_by": "alertmanager"}) == KEY
-    assert ended(launcher).outcome == "approved"
+    assert ended(launcher) == Progress("succeeded", "approved", "9f2c", "beats the champion")
     folder = tmp_path / "controller" / "runs" / KEY
     assert json.loads((folder / "request.json").read_text())["asked_by"] == "alertmanager"
     assert (folder / "log").read_text() == "working\n"

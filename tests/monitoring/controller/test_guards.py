@@ -22,7 +22,8 @@ def test_an_alert_becomes_a_run_and_the_journal_tells_each_state(desk, drift):
     desk.launcher.end(row.key)
     desk.controller.turn()
     row = desk.triggers.get(row.id)
-    assert (row.state, row.outcome) == (State.PROMOTED, "promoted")
+    assert (row.state, row.outcome, row.release) == (State.PROMOTED, "promoted", "9f2c")
+    assert row.detail == "beats the champion"
     assert desk.journal == ["RECEIVED", "ADMITTED", "SUBMITTING", "RUNNING", "SUCCEEDED", "PROMOTED"]
     assert row.evidence["alerts"][0]["labels"]["alertname"] == "DriftDetected"
 
