@@ -5,7 +5,8 @@
 
 An event belongs to the list that its request id names, if that list showed the item and the event came within its kind's
 maturity after it; else to the latest list that showed the item to the same user within `attribution_seconds` before it;
-to one place of one list at most. It counts when it came within its kind's maturity. A label is null until that time has passed: not known yet is not zero.
+to one place of one list at most. It counts when it came within its kind's maturity. A label is null until that time has
+passed: not known yet is not zero.
 Pure functions; the order of rows and repeated rows change nothing, down to the last bit of a sum.
 """
 

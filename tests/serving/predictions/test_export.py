@@ -146,7 +146,7 @@ class Fragile(FolderStore):
 FATES = st.sampled_from(["work", "killed before", "killed after", "fails before", "fails after"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(plan=st.lists(FATES, max_size=8), batches=st.lists(st.integers(1, 5), min_size=1, max_size=8))
 def test_exported_is_accepted_once_each_whatever_fails_in_between(tmp_path_factory, plan, batches):
     folder = tmp_path_factory.mktemp("fragile")

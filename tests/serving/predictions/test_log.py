@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -161,6 +162,30 @@ def test_an_s3_sink_that_is_dead_and_comes_back_gets_everything(s3_url, monkeypa
     back = made(sink=s3_url)
     until(lambda: ids(open_store(s3_url)) == list(range(20)))
     until(lambda: back.facts()["spool_bytes"] == 0)
+
+
+def test_closing_does_not_wait_for_a_sink_that_hangs(made, sink, tmp_path):
+    """As SIGTERM does: everything on disk, one try, and the rest at the next start."""
+    asked, answered = threading.Event(), threading.Event()
+
+    class Hanging(Dying):
+        def create(self, key, data):
+            asked.set()
+            answered.wait(20)
+            return super().create(key, data)
+
+    log = made(store=Hanging(sink.url))
+    log.append(record(0))
+    assert asked.wait(10)
+    log.append(record(1))
+    began = time.monotonic()
+    log.close(seconds=0.2)
+    assert time.monotonic() - began < 5
+    assert spooled(tmp_path / "spool") == [0, 1]
+    answered.set()
+    log.uploader.thread.join(10)
+    made()
+    until(lambda: ids(sink) == [0, 1])
 
 
 def test_beyond_the_spools_limit_records_are_dropped_and_counted_and_it_goes_on_when_there_is_room(made, sink):
