@@ -11,6 +11,7 @@ from pipelines.drill.stage import Stage, short
 WINDOW_DAYS = 8
 SHIFT = "economy"
 MOST_DAYS_TO_ALARM = 10
+MOST_DAYS_TO_RUN = 10
 MOST_DAYS_TO_PROMOTION = 30
 MEASURED_DAYS = 4
 RUN_SECONDS = 240
@@ -29,9 +30,13 @@ def shift(stage: Stage) -> Scene:
     if not scene.must(stage.wait(lambda: newest(stage) > first, 30), "no alert asked for a run"):
         scene.evidence.append(f"drift as the monitor sees it: {stage.status('monitor').get('drift')}")
         return scene
-    asked = decisions(stage)[0]
-    stage.mark("drift seen, alert fired, a run began")
-    alarm = stage.day
+    alarm, asked = stage.day, decisions(stage)[0]
+    stage.mark("drift seen, the alert fired")
+    before += stage.pass_days(MOST_DAYS_TO_RUN, until=lambda: bool(runs_since(stage, first)))
+    if not scene.must(stage.wait(lambda: bool(runs_since(stage, first)), 30), "the alert led to no run"):
+        scene.evidence.append(f"what the controller decided: {decisions(stage)}")
+        return scene
+    stage.mark("the new ways have lasted: a run began")
     if not scene.must(stage.wait(lambda: ended(stage, first), RUN_SECONDS), "the run did not end"):
         return scene
     run = runs_since(stage, first)[0]
