@@ -89,6 +89,14 @@ def _call(node: Call, store: SeriesStore, at_ms: int) -> float | Vector:
             return values[0] if len(values) == 1 else math.nan
         case "absent" if first:
             return {} if _vector(first, store, at_ms) else {_absent_labels(first): 1.0}
+        case "timestamp" if first:
+            # Of a selector when it was scraped, of anything computed when it was computed.
+            times = (
+                store.newest_times(first, at_ms)
+                if isinstance(first, Selector)
+                else dict.fromkeys(_vector(first, store, at_ms), at_ms)
+            )
+            return collect([(nameless(labels), time / 1000) for labels, time in times.items()])
         case "absent_over_time" if isinstance(first, Selector):
             return {} if store.ranges(first, at_ms) else {_absent_labels(first): 1.0}
         case "histogram_quantile" if first:

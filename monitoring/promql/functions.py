@@ -20,6 +20,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "resets": ("range",),
     "absent_over_time": ("range",),
     "absent": ("vector",),
+    "timestamp": ("vector",),
     "abs": ("vector",),
     "clamp_min": ("vector", "scalar"),
     "clamp_max": ("vector", "scalar"),

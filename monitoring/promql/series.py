@@ -46,11 +46,12 @@ class Series:
         if count * 4 > len(self.times) or count == len(self.times):
             del self.times[:count], self.values[:count]
 
-    def newest(self, at_ms: int, lookback_ms: int) -> float | None:
+    def newest(self, at_ms: int, lookback_ms: int) -> tuple[int, float] | None:
         index = bisect_right(self.times, at_ms) - 1
         if index < 0 or self.times[index] < at_ms - lookback_ms:
             return None
-        return self.values[index]
+        value = self.values[index]
+        return None if value is None else (self.times[index], value)
 
     def between(self, first_ms: int, last_ms: int) -> Samples:
         """Both ends belong to it, as in Prometheus 2."""
@@ -84,9 +85,17 @@ class SeriesStore:
                 del self.names[name]
 
     def newest(self, selector: Selector, at_ms: int) -> Vector:
-        at_ms -= selector.offset_ms
-        found = ((labels, series.newest(at_ms, self.lookback_ms)) for labels, series in self._select(selector))
-        return {labels: value for labels, value in found if value is not None}
+        return {labels: value for labels, (_, value) in self._newest(selector, at_ms)}
+
+    def newest_times(self, selector: Selector, at_ms: int) -> dict[Labels, int]:
+        """When each series that `newest` gives was scraped."""
+        return {labels: time for labels, (time, _) in self._newest(selector, at_ms)}
+
+    def _newest(self, selector: Selector, at_ms: int) -> Iterator[tuple[Labels, tuple[int, float]]]:
+        for labels, series in self._select(selector):
+            found = series.newest(at_ms - selector.offset_ms, self.lookback_ms)
+            if found is not None:
+                yield labels, found
 
     def ranges(self, selector: Selector, at_ms: int) -> dict[Labels, Samples]:
         end = at_ms - selector.offset_ms

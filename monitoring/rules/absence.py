@@ -18,7 +18,7 @@ from monitoring.metrics import (
     ROUTES_READ,
     Metric,
 )
-from monitoring.rules.rule import Alert, Group
+from monitoring.rules.rule import Alert, Group, age
 
 NO_EVENTS_SECONDS = 86_400  # a shop that sleeps at night still has events every day
 ROUTES_SECONDS = 60
@@ -89,7 +89,7 @@ def absence(settings: Settings) -> Group:
             ),
             Alert(
                 "RoutesStale",
-                f"time() - min by (instance) ({ROUTES_READ}) > {ROUTES_SECONDS}",
+                f"max by (instance) ({age(ROUTES_READ)}) > {ROUTES_SECONDS}",
                 for_="1m",
                 severity="ticket",
                 dashboard="serving",
@@ -115,4 +115,4 @@ def _silence(interval_seconds: float) -> int:
 
 def _silent(seen: Metric, seconds: int) -> str:  # type: ignore[type-arg]
     """Gone, or its last turn was too long ago (a process that hangs still answers a scrape)."""
-    return f"absent({seen}) or time() - max({seen}) > {seconds}"
+    return f"absent({seen}) or min({age(seen)}) > {seconds}"

@@ -63,9 +63,15 @@ class Group:
 
 def gained(selector: str, window: str, by: str = "") -> str:
     """How much counters grew, also those that were not there before: a labelled one appears with its first event, of
-    which increase() says nothing."""
+    which increase() says nothing. What a Prometheus that has just begun to look finds there is old and not counted."""
     grouping = f" by ({by})" if by else ""
-    return f"sum{grouping} (({selector} unless {selector} offset {window}) or increase({selector}[{window}]))"
+    appeared = f"{selector} unless {selector} offset {window} and on (job, instance) up offset {window}"
+    return f"sum{grouping} (({appeared}) or increase({selector}[{window}]))"
+
+
+def age(timestamp: object) -> str:
+    """Seconds since the moment that a gauge holds, when it was scraped: a gap between scrapes makes nothing older."""
+    return f"(timestamp({timestamp}) - {timestamp})"
 
 
 def scaled(expr: str, scale: float) -> str:

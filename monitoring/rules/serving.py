@@ -19,7 +19,7 @@ from monitoring.metrics import (
     MONITOR_BROKEN,
     REFUSED,
 )
-from monitoring.rules.rule import Alert, Group, gained
+from monitoring.rules.rule import Alert, Group, age, gained
 
 FALLBACK_SHARE = 0.05
 NEW_PEOPLE = "unknown_user|no_history|unknown_items"  # no fault: of whom nothing is known gets what is popular
@@ -84,7 +84,7 @@ def serving(settings: Settings) -> Group:
             ),
             Alert(
                 "LogNotUploading",
-                f"time() - min by (instance) ({LOG_UPLOADED}) > {UPLOAD_SECONDS}"
+                f"max by (instance) ({age(LOG_UPLOADED)}) > {UPLOAD_SECONDS}"
                 f" and on (instance) max by (instance) ({LOG_SPOOL_BYTES}) > 0",
                 for_="1m",
                 severity="ticket",
@@ -94,7 +94,7 @@ def serving(settings: Settings) -> Group:
             ),
             Alert(
                 "EventsNotExported",
-                f"time() - min by (instance) ({EVENT_EXPORT_SEEN}) > {UPLOAD_SECONDS}",
+                f"max by (instance) ({age(EVENT_EXPORT_SEEN)}) > {UPLOAD_SECONDS}",
                 for_="1m",
                 severity="ticket",
                 dashboard="serving",

@@ -76,6 +76,11 @@ WRITTEN = [
     "sum((counter_total unless counter_total offset 20m) or increase(counter_total[20m]))",
     "sum(counter_total) by (variant)",
     "gappy",
+    "timestamp(gauge)",
+    "timestamp(gappy offset 2m)",
+    "timestamp(sum(gauge))",
+    "min(timestamp(gappy) - gappy)",
+    "(gauge unless gauge offset 2m and on (job) gappy offset 2m) or increase(counter_total[2m])",
     "gone",
     "rate(gone[30m])",
 ]

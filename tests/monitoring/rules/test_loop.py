@@ -46,11 +46,11 @@ CASES = [
     ),
     *cases(
         "RolloutAborted",
-        {ABORTED: "_x4 1x90"},
-        below={ABORTED: "0x90"},
-        little={ABORTED: "_x90"},
-        fires="5m 63m",
-        silent="3m / 65m 80m",
+        {ABORTED: "_x69 1x90", s("up"): "1x160"},
+        below={ABORTED: "0x160"},
+        little={ABORTED: "_x160"},
+        fires="70m 128m",
+        silent="68m / 130m 140m",
     ),
 ]
 

@@ -20,7 +20,7 @@ RECORDED = {rule.name: set() for group in groups() for rule in group.rules if is
 
 @pytest.mark.parametrize("rule", [rule for group in groups() for rule in group.rules], ids=lambda rule: rule.name)
 def test_rules_read_only_metrics_and_labels_that_exist(rule):
-    known = {**SERIES, **RECORDED}
+    known = {**SERIES, **RECORDED, "up": {"job", "instance"}}
     for selector in selectors(parse(rule.expr)):
         assert selector.name in known
         assert {matcher.name for matcher in selector.matchers} <= known[selector.name]
