@@ -170,7 +170,7 @@ def traffic(home: Home, clock: Clock) -> Callable[..., Traffic]:
 
 def quick(**rollout: Any) -> Settings:
     wanted = {"bake_seconds": 600, "min_lists": 50, "click_seconds": 60, "interval_seconds": 0.2, "port": 0, **rollout}
-    return Settings(rollout=RolloutSettings(**wanted), log=LogSettings(segment_seconds=0.0001))
+    return Settings(rollout=RolloutSettings(**wanted), log=LogSettings(segment_seconds=1e-9))
 
 
 @pytest.fixture(name="quick")

@@ -1,6 +1,7 @@
 """What of the log counts, for whom, and when."""
 
 import json
+import time
 from datetime import timedelta
 
 import numpy as np
@@ -33,7 +34,7 @@ def rollout(home) -> Rollout:
 def evidence(home, clock, rollout):
     chosen = Settings(
         rollout=RolloutSettings(click_seconds=60),
-        log=LogSettings(segment_seconds=0.0001),
+        log=LogSettings(segment_seconds=1e-9),
         feedback=FeedbackSettings(attribution_seconds=3600),
     )
     return Evidence(home.store, rollout, chosen, clock.time)
@@ -190,3 +191,16 @@ def test_an_equal_candidate_covers_enough_and_a_narrow_one_is_seen_at_the_first_
     narrow = compared(champion + [(True, items) for items in lists(10, 12)], 0.5, seed=1)
     assert narrow.items <= 12 < 0.5 * narrow.expected
     assert narrow.p < 0.0005
+
+
+def test_clicks_that_travel_in_a_later_segment_are_waited_for_whatever_the_clock_says(home, rollout, clock, traffic):
+    """A simulated day passes in a second; segments still take theirs."""
+    slow = Settings(rollout=RolloutSettings(click_seconds=60), log=LogSettings(segment_seconds=0.15))
+    evidence = Evidence(home.store, rollout, slow, clock.time)
+    sent(traffic, PREDICTIONS, made(rollout, clock))
+    clock.forward(86_400)
+    evidence.look(rollout, clock.time)
+    assert evidence.sides["candidate"].ripe.total() == 0
+    time.sleep(0.31)
+    evidence.look(rollout, clock.time)
+    assert evidence.sides["candidate"].ripe.total() == 1

@@ -113,11 +113,13 @@ def test_the_bounds_of_the_loss_hold_the_truth_at_all_looks_together():
 def test_bounds_narrow_and_agree_with_the_test():
     rng = np.random.default_rng(5)
     widths = []
-    for groups in looks(rng, loss=0.8, users=2000, batches=40):
+    for number, groups in enumerate(looks(rng, loss=0.8, users=2000, batches=40)):
+        if number % 4 != 3:
+            continue
         low, high = loss_bounds(groups, 0.05)
         assert (low > 0.1) == click_loss(groups, 0.1).proven(0.025)
         widths.append(high - low)
-    assert widths[-1] < 0.5 < widths[5]
+    assert widths[-1] < 0.5 < widths[1]
     assert low < 0.8 < high
 
 
