@@ -1,6 +1,7 @@
 """`everloop drill`: the whole story, played unattended."""
 
 import json as json_
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +48,8 @@ def drill(
 
     from pipelines.drill.story import play
 
+    # As Ctrl-C: everything that was started is ended before we are.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     result = play(folder, scenes or [], builtin, say, seed)
     report = folder / "report.html"
     report.write_text(drill_page(result), encoding="utf-8")

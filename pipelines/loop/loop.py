@@ -23,6 +23,7 @@ from components.recsys.home import Home
 from components.recsys.ledger import Ledger
 from components.recsys.policy import set_gradual
 from components.recsys.settings import Settings
+from pipelines.loop.leftovers import Leftovers
 from pipelines.loop.parts import Places, installed, loop_parts, watchers
 from pipelines.loop.process import Part
 from pipelines.loop.watching import Evaluating, configure
@@ -63,6 +64,7 @@ class Loop:
         self.scale, self.pager = scale, pager
         self.programs = None if builtin else installed()
         self.parts: dict[str, Part] = {}
+        self.leftovers = Leftovers(self.folder / "parts.json")
         self.evaluating: Evaluating | None = None
         self.stopping = threading.Event()
         self.tending = threading.Thread(target=self._tend, name="tending", daemon=True)
@@ -82,6 +84,7 @@ class Loop:
             raise InputError(f"{self.home.url} has no champion yet; `everloop run` makes the first one")
         set_gradual(self.home.store, True)
         settings_file, token_file = self._write_files()
+        self.leftovers.end(self.told)
         parts = loop_parts(self.home.url, settings_file, self.places, self.logs, self.environment)
         targets = {part.name: self.places.url(part.name) for part in parts}
         try:
@@ -110,6 +113,7 @@ class Loop:
         for name in ("prometheus", "alertmanager", "controller", "monitor", "gateway", "rollout"):
             if name in self.parts:
                 self.parts[name].stop()
+        self.leftovers.file.unlink(missing_ok=True)
 
     def restart(self, name: str, how: Callable[[Part], Any] = Part.kill, seconds: float = READY_SECONDS) -> None:
         """End a part as `how` says and wait until it is back."""
@@ -117,12 +121,14 @@ class Loop:
         part.wanted = False  # tended by us for the moment
         how(part)
         part.start()
+        self.leftovers.note(self.parts.values())
         part.wait_ready(seconds)
 
     def _start(self, part: Part) -> None:
         began = time.monotonic()
         part.start()
         self.parts[part.name] = part
+        self.leftovers.note(self.parts.values())
         part.wait_ready(READY_SECONDS)
         self.told(f"{part.name} is up ({time.monotonic() - began:.1f} s)")
 
@@ -131,6 +137,7 @@ class Loop:
             for part in list(self.parts.values()):
                 try:
                     if part.tend():
+                        self.leftovers.note(self.parts.values())
                         self.told(f"{part.name} had ended and was started again; its log is {part.log}")
                 except OSError as error:
                     self.told(f"{part.name} cannot be started: {error}")
