@@ -52,12 +52,13 @@ class Engine:
             rollout = self._begun(entries, champion, rollout) or rollout
         if rollout and rollout.active:
             rollout = self._advanced(rollout, entries, champion)
-            champion = self.ledger.champion()
+            entries = self.ledger.entries()
+            champion = entries[-1].champion
         else:
             self._wished(rollout)
         active = rollout if rollout and rollout.active else None
         routes = self._route(champion, active)
-        self._tidy(champion, active, routes)
+        self._tidy(champion, active, routes, entries)
         return self._facts(champion, rollout, routes)
 
     def _begun(self, entries: list[Entry], champion: str, last: Rollout | None) -> Rollout | None:
@@ -89,7 +90,7 @@ class Engine:
             rollout = self._judged(rollout)
         if rollout.active and self._left(rollout):
             return self._abort(rollout, "interrupted", "the routes had gone back to the champion already")
-        return self._forward(rollout) if rollout.active else rollout
+        return self._forward(rollout, entries) if rollout.active else rollout
 
     def _left(self, rollout: Rollout) -> bool:
         """Whether an engine that died had taken this rollout back already: routes are past its step, and without it."""
@@ -124,14 +125,14 @@ class Engine:
             return self.guards.judge(evidence, rollout, self.settings.rollout, crashes)
         return [mirrored(evidence.shadow, self.settings.rollout, self.settings.rollout.alpha / 8, crashes)]
 
-    def _forward(self, rollout: Rollout) -> Rollout:
+    def _forward(self, rollout: Rollout, entries: list[Entry]) -> Rollout:
         """The next state, if it is due; else this one, its writes completed."""
         wanted = self.settings.rollout
         if rollout.state == "promoting":
             return self._promote(rollout)
         ready = self.predictors.ensure(rollout.candidate) is not None
         if rollout.state == "step":
-            self._share_told(rollout)
+            self._share_told(rollout, entries)
         if rollout.paused or not ready:
             return rollout
         if rollout.state == "waiting" and wanted.shadow:
@@ -154,7 +155,8 @@ class Engine:
 
     def _step(self, rollout: Rollout, index: int, why: str) -> Rollout:
         share = self.settings.rollout.steps[index]
-        return self._share_told(self._moved(rollout, "step", why, step=index, share=share))
+        moved = self._moved(rollout, "step", why, step=index, share=share)
+        return self._share_told(moved, self.ledger.entries())
 
     def _moved(self, rollout: Rollout, state: Any, why: str, **more: Any) -> Rollout:
         """Store the next state; its records are those made with routes from the next epoch on."""
@@ -166,7 +168,7 @@ class Engine:
         log("rollout moves", rollout=moved.id, state=state, share=moved.share, why=why)
         return moved
 
-    def _share_told(self, rollout: Rollout) -> Rollout:
+    def _share_told(self, rollout: Rollout, entries: list[Entry]) -> Rollout:
         """The ledger knows of a share before anybody gets it."""
         evidence = {
             "rollout": rollout.id,
@@ -176,7 +178,7 @@ class Engine:
             "champion": rollout.champion,
             "epoch": rollout.epoch,
         }
-        told = any(e.action == "share" and e.evidence == evidence for e in self.ledger.entries())
+        told = any(e.action == "share" and e.evidence == evidence for e in entries)
         if not told:
             reason = f"{rollout.share:.0%} of users: {rollout.moves[-1].why}"
             self.ledger.append("share", rollout.candidate, reason, evidence=evidence, expect_champion=rollout.champion)
@@ -285,11 +287,11 @@ class Engine:
         log("routes", epoch=routes.epoch, champion=champion[:SHORT], share=routes.share, rollout=routes.rollout)
         return routes
 
-    def _tidy(self, champion: str, rollout: Rollout | None, routes: Routes | None) -> None:
+    def _tidy(self, champion: str, rollout: Rollout | None, routes: Routes | None, entries: list[Entry]) -> None:
         """End predictors that nobody needs; a former champion stays warm for a rollback."""
         targets = [target for target in (routes.champion, routes.candidate) if target] if routes else []
         in_use = {target.release for target in targets} | {champion} | ({rollout.candidate} if rollout else set())
-        moves = [entry for entry in self.ledger.entries() if entry.action in MOVES]
+        moves = [entry for entry in entries if entry.action in MOVES]
         warm = {entry.previous_champion for entry in moves[-2:]} | {entry.champion for entry in moves[-2:]}
         self.predictors.release(in_use - {""}, warm - {""})
 
