@@ -12,7 +12,7 @@ endif
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help run test test-cluster check fmt compile bench bench-serving bench-log bench-quality bench-drift setup setup-all packages dashboards-preview constraints clean
+.PHONY: help run test drill soak test-cluster check fmt compile bench bench-serving bench-log bench-quality bench-drift setup setup-all packages dashboards-preview constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -43,10 +43,17 @@ run: $(VENV)/.ready ## the whole pipeline once on MovieLens 100K: events in, rel
 	@$(BIN)/everloop run $(ARGS)
 
 test: $(VENV)/.ready-all ## all tests that need no cluster
+	@bash .ci/packages || echo "going on without them: tests that run Prometheus, a browser or a database will fail"
 	@$(BIN)/python -m pytest $(TESTS) --ignore=tests/cluster -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-cluster: $(VENV)/.ready-all ## tests on the cluster that KUBECONFIG and KUBEFLOW_ENDPOINT point at
 	@$(BIN)/python -m pytest tests/cluster -rs $(ARGS)
+
+drill: $(VENV)/.ready ## the loop's whole story with real processes, in under ten minutes
+	@$(BIN)/everloop drill $(ARGS)
+
+soak: $(VENV)/.ready ## five minutes of kill -9 at random, with a checker of what was promised
+	@$(BIN)/everloop drill soak --folder .everloop/soak $(ARGS)
 
 check: $(VENV)/.ready-all ## formatting, lint, types, architecture, golden files, workflow
 	@$(BIN)/ruff format --check .
