@@ -8,7 +8,9 @@ what it counted is written, exit 0.
 
 import signal
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -17,10 +19,13 @@ from prometheus_client import start_http_server
 from components.recsys.errors import InputError
 from components.recsys.home import Home
 from components.recsys.settings import Settings
+from components.recsys.statuses import Statuses
 from monitoring.watching.exporting import Measures
+from monitoring.watching.judging import guarded
 from monitoring.watching.watch import Watch
 
 Told = Callable[[str], None]
+BEAT_SECONDS = 10.0
 
 
 def main(home: Home, settings: Settings, told: Told = print, ready: Told = lambda url: None) -> int:
@@ -48,7 +53,7 @@ def main(home: Home, settings: Settings, told: Told = print, ready: Told = lambd
             if news != said:
                 told(news)
                 said = news
-            ended.wait(settings.drift.interval_seconds)
+            wait(ended, settings.drift.interval_seconds, partial(Statuses(home.store).write, "monitor", facts))
     finally:
         watch.reports.close()
         server.shutdown()
@@ -56,6 +61,14 @@ def main(home: Home, settings: Settings, told: Told = print, ready: Told = lambd
         server.server_close()
     told("stopped; counts are kept, the next start goes on from them")
     return 0
+
+
+def wait(ended: threading.Event, seconds: float, beat: Callable[[], None]) -> None:
+    """Until the next look, saying now and then that we are alive: readers call a part silent after half a minute."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and not ended.wait(min(left, BEAT_SECONDS)):
+        if until - time.monotonic() > 0:
+            guarded(beat)
 
 
 def listen(settings: Settings, measures: Measures) -> tuple[Any, threading.Thread, str]:

@@ -290,3 +290,22 @@ def test_the_process_serves_metrics_and_ends_on_sigterm(quiet, tmp_path):
             assert process.wait(timeout=20) == 0
         finally:
             process.kill()
+
+
+def test_between_two_looks_the_monitor_says_that_it_is_alive(monkeypatch):
+    import threading
+
+    from monitoring.watching import server
+
+    monkeypatch.setattr(server, "BEAT_SECONDS", 0.05)
+    beats: list[int] = []
+
+    def beat():
+        beats.append(1)
+        raise OSError("the disk is full: no reason to die")
+
+    server.wait(threading.Event(), 0.4, beat)
+    assert len(beats) >= 2
+    ended = threading.Event()
+    ended.set()
+    server.wait(ended, 60, beat)  # comes back at once
