@@ -31,13 +31,16 @@ def alerts(settings: Settings | None = None) -> tuple[Alert, ...]:
     return tuple(rule for group in groups(settings) for rule in group.rules if isinstance(rule, Alert))
 
 
-def render_rules(scale: float = 1.0, settings: Settings | None = None, runbooks: str = RUNBOOKS) -> str:
-    """scale: how long `for`, ranges and offsets are compared to a deployment. runbooks: where their pages lie, a URL or folder."""
+def render_rules(
+    scale: float = 1.0, settings: Settings | None = None, runbooks: str = RUNBOOKS, console: str = ""
+) -> str:
+    """scale: how long `for`, ranges and offsets are compared to a deployment. runbooks: where their pages lie, a URL or
+    folder. console: URL of the gateway's page; empty: as the settings say."""
     note = f"# `for` and ranges are {scale:g} times as long as deployed: the drill's time runs faster.\n"
-    return (HEADER if scale == 1 else note) + _yaml(rule_groups(scale, settings, runbooks))
+    return (HEADER if scale == 1 else note) + _yaml(rule_groups(scale, settings, runbooks, console))
 
 
-def prometheus_rule(settings: Settings | None = None, runbooks: str = RUNBOOKS) -> str:
+def prometheus_rule(settings: Settings | None = None, runbooks: str = RUNBOOKS, console: str = "") -> str:
     """For the Prometheus operator (monitoring.coreos.com/v1)."""
     return HEADER + _yaml(
         {
@@ -47,25 +50,27 @@ def prometheus_rule(settings: Settings | None = None, runbooks: str = RUNBOOKS) 
                 "name": "everloop",
                 "labels": {"app.kubernetes.io/name": "everloop", "app.kubernetes.io/component": "monitoring"},
             },
-            "spec": rule_groups(1.0, settings, runbooks),
+            "spec": rule_groups(1.0, settings, runbooks, console),
         }
     )
 
 
-def rule_groups(scale: float, settings: Settings | None, runbooks: str) -> dict[str, Any]:
+def rule_groups(scale: float, settings: Settings | None, runbooks: str, console: str) -> dict[str, Any]:
+    gateway = (settings or Settings()).gateway
+    console = console or f"http://{gateway.host}:{gateway.port}"
     return {
         "groups": [
             {
                 "name": group.name,
                 "interval": scaled_duration(group.interval, max(scale, 1 / 15)),
-                "rules": [_rule(rule, scale, runbooks) for rule in group.rules],
+                "rules": [_rule(rule, scale, runbooks, console) for rule in group.rules],
             }
             for group in groups(settings)
         ]
     }
 
 
-def _rule(rule: Alert | Record, scale: float, runbooks: str) -> dict[str, Any]:
+def _rule(rule: Alert | Record, scale: float, runbooks: str, console: str) -> dict[str, Any]:
     if isinstance(rule, Record):
         return {"record": rule.name, "expr": scaled(rule.expr, scale)}
     return {
@@ -78,6 +83,7 @@ def _rule(rule: Alert | Record, scale: float, runbooks: str) -> dict[str, Any]:
             "description": rule.description,
             "runbook_url": f"{runbooks}/{rule.name}.md",
             "dashboard": f"everloop-{rule.dashboard}",
+            **({"console": f"{console}/#{rule.console}"} if rule.console else {}),
         },
     }
 

@@ -20,7 +20,8 @@ DURATION = re.compile(r"(?P<before>\[|offset )(?P<duration>(?:\d+(?:ms|[smhdwy])
 
 @dataclass(frozen=True)
 class Alert:
-    """for_: how long the expression must hold. summary and description are templates of Prometheus ({{ $value }})."""
+    """for_: how long the expression must hold. summary and description are templates of Prometheus ({{ $value }}).
+    console: the section of the gateway's page that shows more; of drift, with Evidently's report."""
 
     name: str
     expr: str
@@ -32,6 +33,7 @@ class Alert:
     action: str = ""
     reason: str = ""
     blocks: str = ""
+    console: str = ""
     labels: dict[str, str] = field(default_factory=dict)
 
     def all_labels(self) -> dict[str, str]:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -67,3 +69,13 @@ def test_promtool_refuses_what_is_not_so(promtool, tmp_path):
     file.write_text(promtool_tests([case], [{moment: [] for moment in tried(case)}], tmp_path))
     with pytest.raises(AssertionError, match=case.alert):
         promtool("test", "rules", file)
+
+
+def test_the_alert_of_drift_links_to_the_report_on_the_console():
+    page = (Path(__file__).parents[3] / "serving" / "console" / "page.html").read_text()
+    for alert in alerts():
+        if alert.console:
+            assert f'id="{alert.console}"' in page
+    settings = Settings.model_validate({"gateway": {"port": 9000}})
+    assert "http://127.0.0.1:9000/#drift" in render_rules(settings=settings)
+    assert "https://shop.example/#drift" in render_rules(console="https://shop.example")
