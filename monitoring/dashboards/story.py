@@ -218,11 +218,18 @@ def _rollout(s: _Teller) -> None:
     s.gauge(m.ROLLOUT_ACTIVE, active, **rollout)
     s.gauge(m.ROLLOUT_SHARE, s.share, **rollout)
     s.gauge(m.ROLLOUT_OBSERVED, np.clip(s.share + s.noise(0.006) * active, 0, 1), **rollout)
-    for guard, passes in (("errors", 2.5), ("latency", 2.5), ("fallback", 2.7), ("click_rate", 3.3), ("split", 2.6)):
+    for guard, passes in (
+        ("errors", 2.5),
+        ("latency", 2.5),
+        ("fallback", 2.7),
+        ("clicks", 3.3),
+        ("coverage", 2.6),
+        ("split", 2.6),
+    ):
         state = np.where(active > 0, (s.t >= passes).astype(float), np.nan)
         s.gauge(m.ROLLOUT_GUARD, state, guard=guard, **rollout)
     s.counter(m.ROLLOUTS, s.between(PROMOTED, PROMOTED + 0.0125) / 45, outcome="promoted", reason="", **rollout)
-    s.counter(m.ROLLOUTS, 0.0, outcome="aborted", reason="click_rate", **rollout)
+    s.counter(m.ROLLOUTS, 0.0, outcome="aborted", reason="clicks", **rollout)
     s.gauge(m.ROLLOUT_SEEN, s.times - np.abs(s.noise(1)), **rollout)
     for variant, count in (("champion", 1.0 + 0 * s.t), ("candidate", active)):
         s.gauge(m.PREDICTORS, count, variant=variant, **rollout)

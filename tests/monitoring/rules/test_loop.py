@@ -7,7 +7,7 @@ from monitoring.rules.trial import cases, s
 
 PAUSED, BREAKER = s(m.RETRAIN_PAUSED, reason="person"), s(m.RETRAIN_PAUSED, reason="breaker")
 RUNS, HOOKS = s(m.RETRAIN_RUNS, outcome="failed"), s(m.WEBHOOKS, outcome="unauthorized")
-ABORTED = s(m.ROLLOUTS, outcome="aborted", reason="click_rate")
+ABORTED = s(m.ROLLOUTS, outcome="aborted", reason="clicks")
 
 
 CASES = [
