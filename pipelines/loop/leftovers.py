@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from components.recsys.store import FolderStore
 from pipelines.loop.process import Part
 from serving.rollout.processes import alive, birth_of, send
 
@@ -24,7 +25,10 @@ class Leftovers:
         self.file = file
 
     def note(self, parts: Iterable[Part]) -> None:
-        self.file.write_text(json.dumps({part.name: [part.pid, birth_of(part.pid)] for part in parts}))
+        """Raises StoreError."""
+        text = json.dumps({part.name: [part.pid, birth_of(part.pid)] for part in parts})
+        # Whole or not at all: half of it would leave processes that nobody knows of.
+        FolderStore(str(self.file.parent)).write(self.file.name, text.encode())
 
     def end(self, told: Callable[[str], None]) -> None:
         try:

@@ -6,12 +6,14 @@
 
 Prometheus and Alertmanager where they are installed; else the built-in evaluator of the same rules, in this process.
 Stopping is in the order that loses nothing: who serves people goes last but for the predictors behind it.
+One loop a home: a second one would take the first one's parts for leftovers and end them.
 """
 
 import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +33,7 @@ from pipelines.loop.watching import Evaluating, configure
 Told = Callable[[str], None]
 READY_SECONDS = 60.0  # four interpreters on two cores, and a release to load
 TEND_SECONDS = 0.25
+ALONE_SECONDS = 5.0  # one that was told to stop a moment ago is about to end
 BUILTIN = (
     "the built-in evaluator watches the same rules; for the real Prometheus and Alertmanager: "
     "apt-get install prometheus prometheus-alertmanager"
@@ -66,6 +69,7 @@ class Loop:
         self.parts: dict[str, Part] = {}
         self.leftovers = Leftovers(self.folder / "parts.json")
         self.evaluating: Evaluating | None = None
+        self.alone = ExitStack()  # holds the home's lock, which the kernel frees when we are killed
         self.stopping = threading.Event()
         self.tending = threading.Thread(target=self._tend, name="tending", daemon=True)
 
@@ -79,15 +83,17 @@ class Loop:
         self.stop()
 
     def start(self) -> None:
-        """Everything up and ready. Raises InputError without a champion, StoreError when a part does not start."""
+        """Everything up and ready. Raises InputError without a champion, StoreError when a part does not start or
+        another loop is on this home."""
         if not Ledger(self.home).champion():
             raise InputError(f"{self.home.url} has no champion yet; `everloop run` makes the first one")
-        set_gradual(self.home.store, True)
-        settings_file, token_file = self._write_files()
-        self.leftovers.end(self.told)
-        parts = loop_parts(self.home.url, settings_file, self.places, self.logs, self.environment)
-        targets = {part.name: self.places.url(part.name) for part in parts}
+        self.alone.enter_context(self.home.lock("loop", ALONE_SECONDS, self.told))
         try:
+            set_gradual(self.home.store, True)
+            settings_file, token_file = self._write_files()
+            self.leftovers.end(self.told)
+            parts = loop_parts(self.home.url, settings_file, self.places, self.logs, self.environment)
+            targets = {part.name: self.places.url(part.name) for part in parts}
             for part in parts:
                 self._start(part)
             configure(self.folder, self.places, targets, self.pager, token_file, self.scale, self.settings)
@@ -113,7 +119,9 @@ class Loop:
         for name in ("prometheus", "alertmanager", "controller", "monitor", "gateway", "rollout"):
             if name in self.parts:
                 self.parts[name].stop()
-        self.leftovers.file.unlink(missing_ok=True)
+        if self.parts:  # else what an earlier loop left is still to be ended
+            self.leftovers.file.unlink(missing_ok=True)
+        self.alone.close()
 
     def restart(self, name: str, how: Callable[[Part], Any] = Part.kill, seconds: float = READY_SECONDS) -> None:
         """End a part as `how` says and wait until it is back."""
@@ -136,11 +144,14 @@ class Loop:
         while not self.stopping.wait(TEND_SECONDS):
             for part in list(self.parts.values()):
                 try:
-                    if part.tend():
-                        self.leftovers.note(self.parts.values())
-                        self.told(f"{part.name} had ended and was started again; its log is {part.log}")
+                    if not part.tend():
+                        continue
                 except OSError as error:
                     self.told(f"{part.name} cannot be started: {error}")
+                    continue
+                self.told(f"{part.name} had ended and was started again; its log is {part.log}")
+                with suppress(StoreError):  # on a full disk the loop goes on
+                    self.leftovers.note(self.parts.values())
 
     def _write_files(self) -> tuple[Path, Path]:
         """The settings that every part reads, and the token that Alertmanager shows to the controller."""
