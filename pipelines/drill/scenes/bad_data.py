@@ -14,7 +14,7 @@ PAGE = "DataQualityFailed"
 LABELS = {
     "alertname": "ModelStale",
     "action": "retrain",
-    "reason": "freshness",
+    "reason": "stale",
     "model": "everloop",
     "severity": "ticket",
 }
@@ -24,7 +24,8 @@ def bad_data(stage: Stage) -> Scene:
     scene = Scene("bad-data", "the new data does not pass the data gate")
     first, champion, failures = newest(stage), stage.champion(), len(stage.visitors.failures)
     releases = len({entry.release for entry in stage.ledger()})
-    stage.visitors.send(default_ids(stage))
+    broken = default_ids(stage)
+    stage.visitors.send(broken)
     stage.pass_day()
     stage.mark("most new events name one and the same item")
     stage.wait(lambda: False, 3)  # until the home's log has what was accepted
@@ -40,7 +41,7 @@ def bad_data(stage: Stage) -> Scene:
     runs = runs_since(stage, first)
     run: dict[str, Any] = runs[0] if runs else {}
     scene.figures = {
-        "broken_events": len(stage.visitors.histories) // 2,
+        "broken_events": len(broken),
         "stopped_at": run.get("stage", ""),
         "paged": paged,
         "new_releases": len({entry.release for entry in stage.ledger()}) - releases,
@@ -53,9 +54,10 @@ def bad_data(stage: Stage) -> Scene:
     scene.must(stage.champion() == champion, "another release leads")
     scene.must(paged, "nobody was paged")
     scene.must(scene.figures["failed_requests"] == 0, "serving was affected")
+    pages = {page["alert"]: page.get("annotations", {}).get("summary", "") for page in stage.pager.pages}
     scene.evidence = [
         f"controller run {run.get('key', '')}: {run.get('state', '')} at {run.get('stage', '')}: {run.get('detail', '')}",
-        *(f"page: {page['alert']}: {page.get('annotations', {}).get('summary', '')}" for page in stage.pager.pages),
+        *(f"page: {alert}: {summary}" for alert, summary in pages.items()),
     ]
     stage.mark("the run was stopped at the data gate, and somebody was paged")
     return scene

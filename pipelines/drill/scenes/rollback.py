@@ -47,7 +47,10 @@ def rollback(stage: Stage) -> Scene:
     scene.must(releases == {after}, f"the day's lists came from {sorted(map(short, releases))}")
     scene.must(checked > 0 and not wrong, f"who-served tells it otherwise than the log: {wrong[:2]}")
     scene.must(scene.figures["failed_requests"] == 0, "clients saw failures")
-    scene.evidence = [said.strip(), f"{checked} lists of all releases asked for with who-served, {checked - len(wrong)} as logged"]
+    scene.evidence = [
+        said.strip(),
+        f"{checked} lists of all releases asked for with who-served, {checked - len(wrong)} as logged",
+    ]
     return scene
 
 
