@@ -49,7 +49,10 @@ def windows_of(
         anchor = reference.trained_until
         if stream == LISTS:
             anchor = anchor_of_reactions(reference.trained_until, reference.promoted, span)
-        chosen[stream] = windows(today, max(anchor, first + span), first, span, settings.baseline_windows)
+        # A stream without a past begins with its first week; one week tells nothing of how far weeks lie apart, so as soon as
+        # the second is not needed for judging it becomes baseline too.
+        settling = 2 * span if today >= first + 3 * span else span
+        chosen[stream] = windows(today, max(anchor, first + settling), first, span, settings.baseline_windows)
     return chosen
 
 

@@ -144,7 +144,7 @@ def make_life(folder: Path, seed: int, shifts: tuple[tuple[str, int, float], ...
     world = World(seed, n_users=600, n_items=300)
     for kind, day, strength in shifts:
         world.shift(kind, day, strength)
-    settings = load_settings(overrides=["drift.evidently=false"])
+    settings = load_settings(overrides=["drift.evidently=false", "drift.permutations=1200"])
     life = Life(Home(folder / "home"), world, settings, organic=world.history(days))
     base = life.organic.filter(pl.col("timestamp") < moment(BASE_DAYS))
     life.ingest(base, folder / "base")

@@ -68,13 +68,13 @@ def test_after_a_release_trained_on_the_new_ways_the_alarm_resolves(shifted, tmp
     champion = Ledger(shifted.home).champion()
     watch = shifted.watch()
     shifted.live_organically(60, 78)
-    shifted.live_with_lists(60, 78, champion)
+    shifted.live_with_lists(66, 78, champion)
     assert shifted.look_on(78.1, watch)["detected"]
     shifted.ingest(shifted.organic.filter(pl.col("timestamp").dt.date() < shifted.clock().date()), tmp_path / "new")
     release = shifted.train()
     assert release != champion
-    for day in range(78, 90):
-        if day % 3 == 0 or day == 89:
+    for day in range(78, 88):
+        if day % 4 == 3 or day in (78, 86):
             facts = shifted.look_on(day + 0.3, watch)
             assert facts["detected"] == [], day
             assert facts["champion"] == release
@@ -129,7 +129,7 @@ def dying(self, store):
 
 Memory.write = dying
 now = datetime.fromisoformat({shifted.clock().isoformat()!r}).replace(month=5, day=18)
-Watch(Home({str(shifted.home.local)!r}), load_settings(overrides=["drift.evidently=false"]), now=lambda: now).look()
+Watch(Home({str(shifted.home.local)!r}), load_settings(overrides=["drift.evidently=false", "drift.permutations=1200"]), now=lambda: now).look()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
