@@ -3,11 +3,14 @@
 Not one of the drill's scenes by default: `everloop drill soak`, as long as EVERLOOP_SOAK_SECONDS says (300).
 """
 
+import contextlib
 import json
 import os
 import random
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from components.recsys.predictions import EVENTS, segments
@@ -33,23 +36,23 @@ def soak(stage: Stage) -> Scene:
     scene = Scene("soak", f"kill -9 of every process at random times for {SECONDS:.0f} s")
     rng, kills, windows = random.Random(stage.seed), Counter[str](), list[Window]()
     deadline, before = time.monotonic() + SECONDS, pipelines_run(stage)
-    asks = 0
-    while time.monotonic() < deadline:
-        victim = rng.choice([*stage.loop.parts, "predictor"])
-        began = time.monotonic()
-        kill(stage, victim)
-        kills[victim] += 1
-        if victim == "gateway":
-            back(stage)
-            windows.append(Window(began, time.monotonic() + GRACE))
-        pause = time.monotonic() + rng.uniform(*PAUSES)
-        while time.monotonic() < pause:
-            stage.session += 1
-            stage.visitors.day(stage.day, stage.session, share=0.1, organic=False)
-        if rng.random() < 0.3:
-            asks += ask_for_run(stage, rng)
-        if rng.random() < 0.5:
-            stage.pass_day()
+    asks, victims = 0, list[str]()
+    with traffic(stage):
+        while time.monotonic() < deadline:
+            if not victims:  # every process in turn, in another order each time
+                victims = [*stage.loop.parts, "predictor"]
+                rng.shuffle(victims)
+            victim = victims.pop()
+            began = time.monotonic()
+            restarts = stage.loop.parts["gateway"].restarts
+            kill(stage, victim)
+            kills[victim] += 1
+            if victim == "gateway":
+                back(stage, restarts)
+                windows.append(Window(began, time.monotonic() + GRACE))
+            if rng.random() < 0.3:
+                asks += ask_for_run(stage, rng)
+            time.sleep(rng.uniform(*PAUSES))
     stage.wait(lambda: not stage.status("controller").get("runs"), 240)
     stage.wait(lambda: not missing(stage), 60)
     outside = [f for f in stage.visitors.failures if not any(w.began - GRACE <= f.at <= w.ended for w in windows)]
@@ -96,10 +99,31 @@ def kill(stage: Stage, victim: str) -> None:
             continue
 
 
-def back(stage: Stage) -> None:
+@contextlib.contextmanager
+def traffic(stage: Stage) -> Iterator[None]:
+    """People visit all the time, whatever is killed; days pass."""
+    over = threading.Event()
+
+    def visit() -> None:
+        while not over.is_set():
+            for _ in range(4):
+                stage.session += 1
+                stage.visitors.day(stage.day, stage.session, share=0.2, organic=False)
+            stage.pass_day()
+
+    thread = threading.Thread(target=visit, name="traffic")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def back(stage: Stage, before: int) -> None:
+    """Until the supervisor has started the gateway again and it answers."""
     deadline = time.monotonic() + 60
     part = stage.loop.parts["gateway"]
-    before = part.restarts
     while time.monotonic() < deadline and part.restarts == before:
         time.sleep(0.05)
     part.wait_ready(60)
