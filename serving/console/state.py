@@ -31,25 +31,25 @@ DEEPEST, MOST = 6, 200  # of what other parts say: a page is no place for more
 def state(home: Home, own: Mapping[str, Any]) -> Json:
     """own: what the gateway counts itself, name -> number or text; shown as it is."""
     faults: list[str] = []
-    entries = tried(faults, lambda: entries_of(home), [])
+    none: list[Entry] = []
+    entries = tried(faults, lambda: entries_of(home), none)
     ledger_fault = faults[-1] if faults else ""
-    statuses = {part: tried(faults, lambda part=part: Statuses(home.store).read(part), silent(part)) for part in PARTS}
-    said = {part: status.facts if isinstance(status.facts, dict) else {} for part, status in statuses.items()}
+    words = {part: word_of(home, part, faults) for part in PARTS}
     shown = {
         "time": now().isoformat(timespec="seconds"),
         "machine_time": datetime.now(UTC).isoformat(timespec="seconds"),
         "home": home.url,
         "serving": who_serves(home, entries),
-        "rollout": tried(faults, lambda: latest_rollout(home, said["rollout"]), None),
-        "drift": told_drift(said["monitor"]),
-        "quality": told_quality(said["monitor"]),
-        "controller": told_decisions(said["controller"]),
+        "rollout": tried(faults, lambda: latest_rollout(home, words["rollout"].facts), None),
+        "drift": told_drift(words["monitor"].facts),
+        "quality": told_quality(words["monitor"].facts),
+        "controller": told_decisions(words["controller"].facts),
         "ledger": {
             "entries": [vars(entry) for entry in reversed(entries[-NEWEST:])],
             "total": len(entries),
             "fault": ledger_fault,
         },
-        "parts": [heartbeat(status) for status in statuses.values()],
+        "parts": [heartbeat(status) for status in words.values()],
         "gateway": dict(own),
         "faults": faults,
     }
@@ -111,8 +111,14 @@ def heartbeat(status: Status) -> Json:
     return {"part": status.part, "time": status.time, "age_seconds": age, "stale": status.stale, "note": ""}
 
 
-def silent(part: str) -> Status:
-    return Status(part, "", math.inf, True, {})
+def word_of(home: Home, part: str, faults: list[str]) -> Status:
+    """A part's last word; silence where it cannot be read."""
+    silence = Status(part, "", math.inf, True, {})
+    try:
+        word = tried(faults, lambda: Statuses(home.store).read(part), silence)
+    except TypeError:  # JSON, but of another shape
+        return silence
+    return word if isinstance(word.facts, dict) else silence
 
 
 def tried(faults: list[str], read: Callable[[], Kind], otherwise: Kind) -> Kind:

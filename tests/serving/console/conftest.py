@@ -36,10 +36,10 @@ from serving.service import Service
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ANSWER_SECONDS = 30.0  # for one command; a loaded machine takes seconds to paint
 FLAGS = (
-    "--headless=new --remote-debugging-pipe --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run "
-    "--disable-extensions --disable-background-networking --disable-component-update --disable-sync --mute-audio "
-    "--hide-scrollbars --force-color-profile=srgb --lang=en-GB"
-).split()
+    *("--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+    *("--no-first-run", "--disable-extensions", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--mute-audio", "--hide-scrollbars", "--force-color-profile=srgb", "--lang=en-GB"),
+)
 # Chromium reads descriptor 3 and writes descriptor 4: ours go there first, by way of numbers that are surely free.
 START = """
 import fcntl, os, sys
