@@ -30,6 +30,7 @@ Json = dict[str, Any]
 BATCH = 200  # events in one request; the server takes 256
 CLIENTS = 6
 TIMEOUT = 10.0
+REFUSED_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ class Visitors:
             failed = f"a list of {len(set(items))} instead of {self.k} items"
         if failed:
             self._fail(failed)
+            if status == 0:
+                time.sleep(REFUSED_SECONDS)  # nobody who is turned away knocks again at once
             return Visit(user, "", "", "", items, (), failed)
         one = lists[0]
         response = self.world.respond(user, items, day, session, one["request_id"])

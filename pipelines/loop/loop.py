@@ -102,7 +102,9 @@ class Loop:
                     self._start(part)
             else:
                 self.told(BUILTIN)
-                self.evaluating = Evaluating(targets, self.places, self.pager, token_file, self.scale, self.settings)
+                self.evaluating = Evaluating(
+                    self.folder.parent, targets, self.places, self.pager, token_file, self.scale, self.settings
+                )
                 self.evaluating.start()
         except BaseException:
             self.stop()

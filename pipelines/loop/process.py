@@ -81,8 +81,8 @@ class Part:
         if time.monotonic() - self.started < self.patience:
             return False
         self.patience = min(2 * self.patience, MOST_PATIENCE)
-        self.restarts += 1
         self.start()
+        self.restarts += 1  # after the start, so that whoever counts finds it alive
         return True
 
     def kill(self) -> None:

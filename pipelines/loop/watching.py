@@ -10,10 +10,13 @@ from pathlib import Path
 
 from components.recsys.settings import Settings
 from monitoring.alertmanager.config import alertmanager_config, prometheus_config
+from monitoring.promql.discovery import Discovery
 from monitoring.promql.watch import Evaluator
 from monitoring.promql.webhook import Sender
 from monitoring.rules.render import render_rules
 from pipelines.loop.parts import Places
+from serving.rollout.targets import JOB as PREDICTOR
+from serving.rollout.targets import targets_path
 
 LOOK_SECONDS = 15.0  # as Prometheus scrapes and evaluates; not below one second in a drill
 
@@ -27,15 +30,26 @@ def configure(
     scale: float,
     settings: Settings,
 ) -> None:
-    """prometheus.yml, rules.yml and alertmanager.yml, as deployed but for the addresses and the scale of time."""
+    """prometheus.yml, rules.yml and alertmanager.yml, as deployed but for the addresses and the scale of time. folder: the
+    home's `loop`, in which the engine says who its predictors are."""
     (folder / "rules.yml").write_text(render_rules(scale, settings))
     alertmanager = f"127.0.0.1:{places.alertmanager}"
-    (folder / "prometheus.yml").write_text(prometheus_config(_urls(targets), folder / "rules.yml", alertmanager, scale))
+    followed = predictors_file(folder.parent, settings)
+    for path in followed.values():
+        path.parent.mkdir(exist_ok=True)  # Prometheus watches the folder; the file comes with the first predictor
+    (folder / "prometheus.yml").write_text(
+        prometheus_config(_urls(targets), folder / "rules.yml", alertmanager, scale, followed)
+    )
     (folder / "alertmanager.yml").write_text(alertmanager_config(webhook(places), pager, str(token_file), scale))
 
 
 def webhook(places: Places) -> str:
     return f"{places.url('controller')}/v1/alerts"
+
+
+def predictors_file(home: Path, settings: Settings) -> dict[str, Path]:
+    """Job to the file that the engine writes; none where predictors run elsewhere."""
+    return {PREDICTOR: targets_path(home)} if settings.rollout.predictors == "local" else {}
 
 
 def _urls(targets: Mapping[str, str]) -> dict[str, str]:
@@ -50,6 +64,7 @@ class Evaluating:
 
     def __init__(
         self,
+        home: Path,
         targets: Mapping[str, str],
         places: Places,
         pager: str,
@@ -58,6 +73,7 @@ class Evaluating:
         settings: Settings,
     ) -> None:
         self.targets = _urls(targets)
+        self.discoveries = [Discovery(path, job) for job, path in predictors_file(home, settings).items()]
         self.evaluator = Evaluator(render_rules(scale, settings))
         self.sender = Sender({"controller": webhook(places), "pager": pager}, token_file, scale)
         self.interval = max(1.0, LOOK_SECONDS * scale)
@@ -74,5 +90,6 @@ class Evaluating:
 
     def _run(self) -> None:
         while not self.stopping.wait(self.interval):
-            self.evaluator.scrape(self.targets)
+            found = [target for discovery in self.discoveries for target in discovery.look()]
+            self.evaluator.scrape(self.targets, found=found)
             self.sender.send(self.evaluator.evaluate(), time.time())
