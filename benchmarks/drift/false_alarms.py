@@ -41,8 +41,8 @@ def main() -> int:
         prog="python -m benchmarks.drift.false_alarms", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--worlds", type=int, default=50, help="quiet worlds of each kind")
-    parser.add_argument("--power-worlds", type=int, default=10, help="worlds for each strength of the shift")
-    parser.add_argument("--seed", type=int, default=1000, help="the first world's; the others follow")
+    parser.add_argument("--power-worlds", type=int, default=6, help="worlds for each strength of the shift")
+    parser.add_argument("--seed", type=int, default=2000, help="the first world's; the others follow")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of false_alarms.md and false_alarms.json")
     given = parser.parse_args()
     # The second month, with its season, is lived through only by those who search by themselves: they are quicker.
