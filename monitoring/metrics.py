@@ -5,10 +5,13 @@
 
 Base units (seconds, bytes). Labels are bounded: model, release, reason and the like, never a user or an item.
 Code that measures takes its metric from here; dashboards and alerts are checked against `ALL`.
+
+>>> begin(SHADOW_LISTS.on(registry), OUTCOMES)     # 0 for each, so that increase() sees the first event too
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -38,6 +41,17 @@ class Metric(Generic[Kind]):
         """The metric itself, in a registry of its own, so that two servers in one process do not share counts."""
         more = {"buckets": self.buckets} if self.buckets else {}
         return self.kind(self.name, self.help, self.labels, registry=registry, **more)
+
+
+def begin(counter: Counter, *labels: Iterable[str]) -> Counter:
+    """The counter with 0 for every combination of values of its labels, one collection a label, in their order.
+
+    A labelled counter appears with its first event otherwise, at 1, and how much it grew to get there is not known: rates
+    and increases would miss that event.
+    """
+    for values in product(*labels):
+        counter.labels(*values)
+    return counter
 
 
 REQUESTS = Metric(
@@ -130,7 +144,10 @@ MONITOR_DATA_AGE = Metric(
 )
 MONITOR_SECONDS = Metric("everloop_monitor_look_seconds", "Time that the last look took.", Gauge)
 MONITOR_BROKEN = Metric(
-    "everloop_monitor_broken_total", "Segments and rows that could not be read, and were passed over.", Counter, ("kind",)
+    "everloop_monitor_broken_total",
+    "Segments and rows that could not be read, and were passed over.",
+    Counter,
+    ("kind",),
 )
 DRIFT_DISTANCE = Metric(
     "everloop_drift_distance", "Distance of the last window to its baseline, 0 to 1.", Gauge, ("kind", "feature")

@@ -1,12 +1,15 @@
 """Configuration files of Prometheus and Alertmanager, for a laptop and for the drill.
 
 >>> alertmanager_config("http://127.0.0.1:8090/webhook", "http://127.0.0.1:9999/page", token_file="token")
->>> prometheus_config({"gateway": "http://127.0.0.1:8000/metrics"}, Path("rules.yaml"), "127.0.0.1:9093")
+>>> prometheus_config({"gateway": "http://127.0.0.1:8000/metrics"}, Path("rules.yaml"), "127.0.0.1:9093",
+...                   followed={"predictor": Path("targets/predictors.json")})
 
 scale: as of the rules; waiting times shrink with it. On a cluster both are objects of their operators.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,8 +21,15 @@ from monitoring.promql.lexer import milliseconds, spelled
 SCRAPE = "15s"
 
 
-def prometheus_config(targets: dict[str, str], rules: Path, alertmanager: str, scale: float = 1.0) -> str:
-    """targets: job to URL of its metrics. alertmanager: host:port, empty for none."""
+def prometheus_config(
+    targets: dict[str, str],
+    rules: Path,
+    alertmanager: str,
+    scale: float = 1.0,
+    followed: Mapping[str, Path] = MappingProxyType({}),
+) -> str:
+    """targets: job to URL of its metrics. alertmanager: host:port, empty for none. followed: job to a file that says who
+    is to be scraped (file_sd_config); it may come later, its folder may not."""
     interval = _scaled(SCRAPE, scale, least_ms=1000)
     config: dict[str, Any] = {
         "global": {
@@ -28,7 +38,10 @@ def prometheus_config(targets: dict[str, str], rules: Path, alertmanager: str, s
             "evaluation_interval": interval,
         },
         "rule_files": [str(rules.absolute())],
-        "scrape_configs": [_job(name, url) for name, url in targets.items()],
+        "scrape_configs": [
+            *(_job(name, url) for name, url in targets.items()),
+            *(_followed(name, path, interval) for name, path in followed.items()),
+        ],
     }
     if alertmanager:
         config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
@@ -42,6 +55,14 @@ def _job(name: str, url: str) -> dict[str, Any]:
         "scheme": parts.scheme,
         "metrics_path": parts.path or "/metrics",
         "static_configs": [{"targets": [parts.netloc]}],
+    }
+
+
+def _followed(name: str, path: Path, interval: str) -> dict[str, Any]:
+    # Changes are seen at once; the interval is for disks that do not tell of them.
+    return {
+        "job_name": name,
+        "file_sd_configs": [{"files": [str(path.absolute())], "refresh_interval": interval}],
     }
 
 

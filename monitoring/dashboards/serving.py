@@ -45,6 +45,7 @@ RATE = "[$__rate_interval]"
 
 def serving() -> Dashboard:
     available, quick, _ = OBJECTIVES
+    predictions = f'{REQUEST_SECONDS}_bucket{{job!="gateway"}}'  # gateways count their own under the same name
     buckets = f"sum by (le, variant) (rate({GATEWAY_SECONDS}_bucket{RATE}))"
     lists = f"sum(rate({GATEWAY_LISTS}{RATE}))"
     return Dashboard(
@@ -88,7 +89,7 @@ def serving() -> Dashboard:
                 Panel(
                     "Champion serves for",
                     "Time since the release that answers began to answer.",
-                    {f"time() - max({RELEASE_SINCE})": "since"},
+                    {f'time() - max({RELEASE_SINCE}{{variant!~"candidate|former"}})': "since"},
                     "s",
                     "stat",
                 ),
@@ -154,9 +155,7 @@ def serving() -> Dashboard:
                 Panel(
                     "Time of a prediction",
                     "95th percentile of a predictor's own time, by endpoint.",
-                    {
-                        f"histogram_quantile(0.95, sum by (le, endpoint) (rate({REQUEST_SECONDS}_bucket{RATE})))": "{{endpoint}}"
-                    },
+                    {f"histogram_quantile(0.95, sum by (le, endpoint) (rate({predictions}{RATE})))": "{{endpoint}}"},
                     "s",
                 ),
                 Panel(

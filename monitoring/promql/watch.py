@@ -9,10 +9,12 @@ One thread calls it. Memory is bounded by the longest range of the rules (at mos
 """
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
+from monitoring.promql.discovery import Target
 from monitoring.promql.evaluate import evaluate, vector_of
 from monitoring.promql.operators import nameless
 from monitoring.promql.parser import parse
@@ -37,11 +39,16 @@ class Evaluator:
         reach = [s.range_ms + s.offset_ms for rule in every for s in selectors(parse(rule["expr"]))]
         self.store = SeriesStore(min(max(reach, default=0), round(keep_seconds * 1000)))
         self.scraper = Scraper(self.store)
+        self.scraped: set[str] = set()  # targets of the last look
         self.faults: dict[str, str] = {}  # by target or rule, the last fault in words
 
-    def scrape(self, targets: dict[str, str], now: float | None = None) -> dict[str, str]:
-        """One look at every target (name to URL of its metrics); the faults by name, empty where it answered."""
-        faults = self.scraper.scrape(targets, time.time() if now is None else now)
+    def scrape(self, targets: dict[str, str], now: float | None = None, found: Iterable[Target] = ()) -> dict[str, str]:
+        """One look at every target (name to URL of its metrics), and at those that a `Discovery` found; the faults by
+        name or URL, empty where it answered."""
+        faults = self.scraper.scrape(targets, time.time() if now is None else now, found)
+        for gone in self.scraped - faults.keys():
+            self.faults.pop(gone, None)
+        self.scraped = set(faults)
         self.faults.update(faults)
         return faults
 

@@ -90,6 +90,10 @@ class Evaluating:
 
     def _run(self) -> None:
         while not self.stopping.wait(self.interval):
-            found = [target for discovery in self.discoveries for target in discovery.look()]
-            self.evaluator.scrape(self.targets, found=found)
-            self.sender.send(self.evaluator.evaluate(), time.time())
+            self.look()
+
+    def look(self) -> None:
+        """One scrape of the parts and of the predictors that there are now, one evaluation, and its alerts sent."""
+        found = [target for discovery in self.discoveries for target in discovery.look()]
+        self.evaluator.scrape(self.targets, found=found)
+        self.sender.send(self.evaluator.evaluate(), time.time())

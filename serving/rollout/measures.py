@@ -6,6 +6,7 @@
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,11 @@ from prometheus_client.process_collector import ProcessCollector
 from components.recsys.errors import InputError
 from monitoring import metrics
 from serving.rollout.state import ENDED
+from serving.rollout.targets import VARIANTS, variant_of
 
+# Why rollouts are taken back: what a guard may break over, and what the engine does by itself or for a person.
+GUARDS = ("errors", "latency", "fallback", "clicks", "coverage", "split", "shadow")
+REASONS = (*GUARDS, "champion", "deadline", "interrupted", "person", "release")
 STATES = {"undecided": 0, "passes": 1, "broken": 2}
 
 
@@ -28,7 +33,8 @@ class Measures:
         self.share = metrics.ROLLOUT_SHARE.on(self.registry)
         self.observed = metrics.ROLLOUT_OBSERVED.on(self.registry)
         self.guard = metrics.ROLLOUT_GUARD.on(self.registry)
-        self.ended = metrics.ROLLOUTS.on(self.registry)
+        self.ended = metrics.begin(metrics.ROLLOUTS.on(self.registry), ("aborted",), REASONS)
+        metrics.begin(self.ended, ("promoted",), ("",))
         self.seen = metrics.ROLLOUT_SEEN.on(self.registry)
         self.predictors = metrics.PREDICTORS.on(self.registry)
         self.restarts = metrics.PREDICTOR_RESTARTS.on(self.registry)
@@ -46,14 +52,9 @@ class Measures:
                 self.guard.labels(guard=verdict["guard"]).set(STATES[verdict["state"]])
                 if verdict["guard"] == "split":
                     self.observed.set(verdict["figures"]["observed"] or 0)
-        champion = facts["champion"]
-        candidate = facts["candidate"] if active else ""
-        ready = [str(one["release"]) for one in facts["predictors"] if one["state"] == "ready"]
-        leads = [bool(champion) and champion.startswith(release) for release in ready]
-        tries = [bool(candidate) and candidate.startswith(release) for release in ready]
-        self.predictors.labels(variant="champion").set(sum(leads))
-        self.predictors.labels(variant="candidate").set(sum(tries))
-        self.predictors.labels(variant="former").set(len(ready) - sum(leads) - sum(tries))
+        ready = Counter(variant_of(one["release"], facts) for one in facts["predictors"] if one["state"] == "ready")
+        for variant in VARIANTS:
+            self.predictors.labels(variant=variant).set(ready[variant])
         for outcome, reason in ended:
             self.ended.labels(outcome=outcome, reason=reason).inc()
         self.restarts.inc(restarts - self.restarts_told)

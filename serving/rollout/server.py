@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from components.recsys.errors import EverloopError
+from components.recsys.errors import EverloopError, StoreError
 from components.recsys.home import Home
 from components.recsys.policy import gradual
 from components.recsys.settings import Settings
@@ -21,8 +21,9 @@ from components.recsys.statuses import Statuses
 from serving.logs import log
 from serving.rollout.engine import Engine
 from serving.rollout.measures import Measures, exported
-from serving.rollout.predictors import open_predictors
+from serving.rollout.predictors import LocalPredictors, open_predictors
 from serving.rollout.state import WISHES
+from serving.rollout.targets import TargetsFile, targets_path
 
 Told = Callable[[str], None]
 GLANCE_SECONDS = 0.25  # a new line in the ledger, or a wish, is seen within this time, whatever the interval
@@ -37,6 +38,8 @@ class Loop:
         self.predictors = open_predictors(home, settings)
         self.engine = Engine(home, settings, self.predictors)
         self.statuses = Statuses(home.store)
+        local = self.predictors if isinstance(self.predictors, LocalPredictors) else None
+        self.targets = TargetsFile(targets_path(local.root)) if local else None  # who runs others scrapes them too
         self.stopping = threading.Event()
         self.facts: dict[str, Any] = {"rollout": "", "guards": [], "predictors": []}
 
@@ -56,6 +59,7 @@ class Loop:
             self.facts = self.engine.turn()
             self.measures.take(self.facts, self.engine.ended, self.predictors.restarts)
             self.engine.ended.clear()
+            self._tell_targets(self.facts)
         except EverloopError as error:
             fault = str(error)
             log("a turn failed and is tried again", why=fault)
@@ -63,6 +67,18 @@ class Loop:
             self.statuses.write("rollout", {**self.facts, "fault": fault, "metrics": self.address})
         except EverloopError as error:
             log("the status could not be written", why=str(error))
+
+    def stop_predictors(self) -> None:
+        """End them all, and say that there is nothing to scrape any more."""
+        self.predictors.stop_all()
+        self._tell_targets({**self.facts, "predictors": self.predictors.facts()})
+
+    def _tell_targets(self, facts: dict[str, Any]) -> None:
+        try:
+            if self.targets and self.targets.write(facts):
+                log("addresses to scrape", path=str(self.targets.path))
+        except StoreError as error:
+            log("the addresses to scrape could not be written", why=str(error))
 
     def _interval(self) -> float:
         """Short while a predictor starts: people wait for it."""
@@ -110,6 +126,6 @@ def main(
         told(f"following the ledger of {place.url}; metrics at {url}/metrics")
         loop.run()
         if stop_predictors:
-            loop.predictors.stop_all()
+            loop.stop_predictors()
     told("stopped" if stop_predictors else "stopped; predictors serve on")
     return 0

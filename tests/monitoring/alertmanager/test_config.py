@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -13,10 +14,11 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from monitoring.alertmanager.config import alertmanager_config, prometheus_config
 from monitoring.alertmanager.routes import CONTROLLER, INHIBITIONS, PAGER, receivers
-from monitoring.metrics import DATA_QUALITY_FAILED
+from monitoring.metrics import DATA_QUALITY_FAILED, REFUSED
 from monitoring.promql.states import FiredAlert, fingerprint
 from monitoring.promql.webhook import payload
 from monitoring.rules.render import alerts, render_rules
+from serving.rollout.targets import TargetsFile, targets_path
 
 SCALE = 0.002  # group_wait 60 ms
 
@@ -37,10 +39,11 @@ def test_amtool_takes_the_configuration(scale, pager, token, binary, tmp_path):
 def test_promtool_takes_the_configuration(promtool, tmp_path):
     (tmp_path / "rules.yml").write_text(render_rules())
     targets = {"gateway": "http://127.0.0.1:8000/metrics", "monitor": "http://127.0.0.1:8091/metrics"}
-    text = prometheus_config(targets, tmp_path / "rules.yml", "127.0.0.1:9093")
+    followed = {"predictor": targets_path(tmp_path)}  # not there yet
+    text = prometheus_config(targets, tmp_path / "rules.yml", "127.0.0.1:9093", followed=followed)
     (tmp_path / "prometheus.yml").write_text(text)
     assert "SUCCESS" in promtool("check", "config", tmp_path / "prometheus.yml")
-    assert {job["job_name"] for job in yaml.safe_load(text)["scrape_configs"]} == set(targets)
+    assert {job["job_name"] for job in yaml.safe_load(text)["scrape_configs"]} == {*targets, "predictor"}
 
 
 def test_amtool_sends_every_alert_where_our_own_routes_do(binary, tmp_path):
@@ -127,6 +130,63 @@ def test_the_real_alertmanager_posts_what_our_sender_posts(binary, receiver, tmp
     assert said["alerts"][0]["fingerprint"] == fingerprint(drift)
     assert said["groupLabels"] == {"model": "everloop", "reason": "drift"}
     assert said["alerts"][0]["endsAt"] == mine["alerts"][0]["endsAt"]
+
+
+def asked(url: str, query: str) -> dict[str, float]:
+    """What Prometheus says to a query: instance and variant to value."""
+    address = f"{url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    with urllib.request.urlopen(address, timeout=5) as answer:
+        found = json.load(answer)["data"]["result"]
+    return {f"{one['metric']['instance']} {one['metric']['variant']}": float(one["value"][1]) for one in found}
+
+
+def until(what, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.1)
+
+
+def test_prometheus_follows_the_predictors_that_the_engine_names(binary, tmp_path):
+    """A new one is scraped without a reload; a retired one is no target any more, so nothing is said to be down."""
+    registry = CollectorRegistry()
+    REFUSED.on(registry)
+    servers = [start_http_server(0, "127.0.0.1", registry=registry) for _ in range(2)]
+    first, second = (f"127.0.0.1:{server.server_port}" for server, _ in servers)
+
+    def predictor(digest: str, address: str) -> dict[str, str]:
+        return {"release": digest, "state": "ready", "url": f"http://{address}"}
+
+    file, facts = TargetsFile(targets_path(tmp_path)), {"rollout": "r", "state": "promoted", "candidate": "b" * 64}
+    file.write({**facts, "champion": "a" * 64, "predictors": [predictor("a" * 12, first)]})
+    (tmp_path / "rules.yml").write_text(render_rules(SCALE))
+    text = prometheus_config({}, tmp_path / "rules.yml", "", SCALE, {"predictor": file.path})
+    (tmp_path / "prometheus.yml").write_text(text)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        binary("prometheus"),
+        f"--config.file={tmp_path / 'prometheus.yml'}",
+        f"--storage.tsdb.path={tmp_path / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    up = 'up{job="predictor"}'
+    try:
+        with program(command, url, tmp_path):
+            until(lambda: asked(url, up) == {f"{first} champion": 1.0})
+            file.write({**facts, "champion": "b" * 64, "predictors": [predictor("b" * 12, second)]})
+            server, thread = servers.pop(0)
+            server.shutdown()
+            thread.join()
+            server.server_close()
+            until(lambda: asked(url, up) == {f"{second} champion": 1.0})
+            assert asked(url, str(REFUSED)) == {f"{second} champion": 0.0}
+            assert asked(url, f"min_over_time({up}[1h])")[f"{second} champion"] == 1.0
+    finally:
+        for server, thread in servers:
+            server.shutdown()
+            thread.join()
+            server.server_close()
 
 
 def test_from_a_metric_to_the_controller_and_the_pager(binary, receiver, tmp_path):

@@ -7,10 +7,13 @@ import re
 import pytest
 
 from monitoring.dashboards.story import story
+from monitoring.metrics import RETRAIN_LAST
 from monitoring.promql.parser import parse
+from monitoring.promql.scraping import parsed
 from monitoring.promql.series import NAME, labels_of
 from monitoring.promql.watch import Evaluator
 from monitoring.rules.render import render_rules
+from serving.measures import Measures
 
 END = 1_764_000_000.0
 MOST_GAP = 8  # scrapes of 30 s: four minutes, less than Prometheus's lookback
@@ -75,6 +78,52 @@ def test_a_healthy_loop_fires_nothing(series):
 @pytest.mark.parametrize("seed", range(6))
 def test_broken_measuring_of_a_healthy_loop_fires_nothing(series, seed):
     assert fired(broken(series, seed)) == set()
+
+
+def exposed(measures, **labels):
+    """What a predictor exposes, as a scrape stores it."""
+    return parsed(measures.exposition().decode(), {"job": "predictor", **labels})
+
+
+@pytest.mark.parametrize("led_days", [1, 100])
+def test_a_predictor_that_comes_leads_and_is_retired_wakes_nobody(series, led_days):
+    """As the engine's file names them: the candidate comes at 10 minutes and leads from 18 on, the champion of before is
+    kept for a while and gone at 25, an old former one is gone at 20."""
+    watch, before, names = Evaluator(render_rules()), set(), set()
+    begin = END - 1800
+    parts = {name: Measures() for name in ("old", "champion", "candidate")}
+    parts["old"].release_since.set(begin - 200 * 86_400)
+    parts["champion"].release_since.set(begin - led_days * 86_400)
+    parts["candidate"].release_since.set(begin + 600)
+    for step in range(61):
+        moment, minute = begin + 30 * step, step / 2
+        for labels, samples in series.items():
+            value = next((value for at, value in samples if at == moment), None)
+            mine = dict(labels).get("job") == "predictor" or dict(labels)[NAME] == str(RETRAIN_LAST)
+            if value is not None and not mine:
+                watch.store.add(labels, round(moment * 1000), value)
+        roles = {"old": "former"} if minute < 20 else {}
+        roles["champion"] = "champion" if minute < 18 else "former"
+        if minute >= 10:
+            roles["candidate"] = "candidate" if minute < 18 else "champion"
+        if minute >= 25:
+            del roles["champion"]
+        now = {}
+        for name, variant in roles.items():
+            parts[name].answered("predict", 200, 0.002)
+            now |= exposed(parts[name], instance=name, variant=variant)
+            now |= {labels_of({NAME: "up", "job": "predictor", "instance": name, "variant": variant}): 1.0}
+        for labels in before - now.keys():
+            watch.store.add(labels, round(moment * 1000), None)
+        for labels, value in now.items():
+            watch.store.add(labels, round(moment * 1000), value)
+        before = set(now)
+        firing = {alert.name for alert in watch.evaluate(moment) if alert.firing}
+        names |= firing
+        assert not watch.faults
+    # Without a training that is known of, a champion of 100 days is stale until another leads.
+    assert names == ({"ModelStale"} if led_days == 100 else set())
+    assert not firing
 
 
 def test_but_silence_of_everything_does(series):

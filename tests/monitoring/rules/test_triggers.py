@@ -45,6 +45,14 @@ CASES = [
     ),
     Case("ModelStale", FAULT, {s(m.RETRAIN_LAST): "0x144", s(m.RELEASE_SINCE): "1x144"}, "732h", "714h", "6h"),
     Case("ModelStale", FAULT, {s(m.RETRAIN_LAST): "2160000x144", s(m.RELEASE_SINCE): "1x144"}, "", "732h", "6h"),
+    Case(  # who led before and is kept warm makes nobody stale
+        "ModelStale",
+        FAULT,
+        {s(m.RELEASE_SINCE, variant="former"): "1x144", s(m.RELEASE_SINCE, variant="champion"): "2160000x144"},
+        "",
+        "732h",
+        "6h",
+    ),
     *cases(
         "DataQualityFailed",
         {s(m.DATA_QUALITY_FAILED): "0x4 1x10 0x10"},
