@@ -12,6 +12,11 @@ from prometheus_client.process_collector import ProcessCollector
 from monitoring import metrics
 from serving.predictor import Predictor
 
+FALLBACKS = ("unknown_user", "no_history", "unknown_items", "history_unavailable", "model")
+EVENTS = ("accepted", "duplicate", "refused")
+HISTORY = ("append", "read", "seed")
+CUT_OFF = ("large_headers", "slow_reader", "slow_request")
+
 
 class Measures:
     def __init__(self) -> None:
@@ -22,11 +27,11 @@ class Measures:
         self.requests = metrics.REQUESTS.on(self.registry)
         self.seconds = metrics.REQUEST_SECONDS.on(self.registry)
         self.lists = metrics.LISTS.on(self.registry)
-        self.fallbacks = metrics.FALLBACKS.on(self.registry)
+        self.fallbacks = metrics.begin(metrics.FALLBACKS.on(self.registry), FALLBACKS)
         self.short_lists = metrics.SHORT_LISTS.on(self.registry)
-        self.events = metrics.EVENTS.on(self.registry)
-        self.history_errors = metrics.HISTORY_ERRORS.on(self.registry)
-        self.cut_off = metrics.CUT_OFF.on(self.registry)
+        self.events = metrics.begin(metrics.EVENTS.on(self.registry), EVENTS)
+        self.history_errors = metrics.begin(metrics.HISTORY_ERRORS.on(self.registry), HISTORY)
+        self.cut_off = metrics.begin(metrics.CUT_OFF.on(self.registry), CUT_OFF)
         self.ready = metrics.READY.on(self.registry)
         self.release_info = metrics.RELEASE_INFO.on(self.registry)
         self.release_since = metrics.RELEASE_SINCE.on(self.registry)

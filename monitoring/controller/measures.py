@@ -8,8 +8,13 @@ from prometheus_client import CollectorRegistry, disable_created_metrics, genera
 from prometheus_client.process_collector import ProcessCollector
 
 from monitoring import metrics
-from monitoring.controller.records import State, Trigger
+from monitoring.controller.guards import GUARDS
+from monitoring.controller.records import GOOD, State, Trigger
 from monitoring.controller.switches import Held
+from monitoring.metrics import begin
+
+WEBHOOKS = ("accepted", "bad", "unauthorized", "slow", "large", "unavailable")
+RUNS = (*GOOD, "rejected", "unchanged", "failed", "data_quality")
 
 
 class Measures:
@@ -17,9 +22,10 @@ class Measures:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every one, which no dashboard reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.webhooks = metrics.WEBHOOKS.on(self.registry)
-        self.triggers = metrics.TRIGGERS.on(self.registry)
-        self.runs = metrics.RETRAIN_RUNS.on(self.registry)
+        self.webhooks = begin(metrics.WEBHOOKS.on(self.registry), WEBHOOKS)
+        self.triggers = begin(metrics.TRIGGERS.on(self.registry), ("suppressed",), GUARDS)
+        begin(self.triggers, ("admitted",), ("",))
+        self.runs = begin(metrics.RETRAIN_RUNS.on(self.registry), RUNS)
         self.active = metrics.RETRAIN_ACTIVE.on(self.registry)
         self.paused = metrics.RETRAIN_PAUSED.on(self.registry)
         self.last = metrics.RETRAIN_LAST.on(self.registry)

@@ -22,10 +22,10 @@ class Measures:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every one, which no dashboard reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.looks = metrics.MONITOR_RUNS.on(self.registry)
+        self.looks = metrics.begin(metrics.MONITOR_RUNS.on(self.registry), ("ok", "failed"))
         self.seen = metrics.MONITOR_SEEN.on(self.registry)
         self.seconds = metrics.MONITOR_SECONDS.on(self.registry)
-        self.broken = metrics.MONITOR_BROKEN.on(self.registry)
+        self.broken = metrics.begin(metrics.MONITOR_BROKEN.on(self.registry), ("segments",))
         self.age = metrics.MONITOR_DATA_AGE.on(self.registry)
         self.by_feature = {
             "distance": metrics.DRIFT_DISTANCE.on(self.registry),

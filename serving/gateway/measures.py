@@ -13,11 +13,17 @@ from components.recsys.predictions import Prediction
 from components.recsys.release import SHORT
 from components.recsys.routes import Routes
 from monitoring import metrics
+from monitoring.metrics import begin
+from serving.measures import CUT_OFF, EVENTS, HISTORY
 
 # What a predictor may say; anything else counts as "other", since labels must be bounded whoever answers.
 FALLBACKS = frozenset(
     {"unknown_user", "no_history", "unknown_items", "history_unavailable", "model", "no_predictor", "other"}
 )
+
+FAILURES = ("unreachable", "timeout", "status", "invalid")
+GROUPS = (CHAMPION, CANDIDATE)
+SHADOWS = ("answered", "failed", "dropped")
 
 
 class Measures:
@@ -28,20 +34,20 @@ class Measures:
         PlatformCollector(registry=self.registry)
         self.requests = metrics.REQUESTS.on(self.registry)
         self.seconds = metrics.REQUEST_SECONDS.on(self.registry)
-        self.events = metrics.EVENTS.on(self.registry)
-        self.history_errors = metrics.HISTORY_ERRORS.on(self.registry)
+        self.events = begin(metrics.EVENTS.on(self.registry), EVENTS)
+        self.history_errors = begin(metrics.HISTORY_ERRORS.on(self.registry), HISTORY)
         self.users_cached = metrics.USERS_CACHED.on(self.registry)
-        self.cut_off = metrics.CUT_OFF.on(self.registry)
+        self.cut_off = begin(metrics.CUT_OFF.on(self.registry), CUT_OFF)
         self.ready = metrics.READY.on(self.registry)
         self.lists = metrics.GATEWAY_LISTS.on(self.registry)
         self.list_seconds = metrics.GATEWAY_SECONDS.on(self.registry)
-        self.failed = metrics.GATEWAY_FAILED.on(self.registry)
-        self.fallbacks = metrics.GATEWAY_FALLBACKS.on(self.registry)
-        self.short = metrics.GATEWAY_SHORT.on(self.registry)
-        self.explored = metrics.GATEWAY_EXPLORED.on(self.registry)
+        self.failed = begin(metrics.GATEWAY_FAILED.on(self.registry), GROUPS, FAILURES)
+        self.fallbacks = begin(metrics.GATEWAY_FALLBACKS.on(self.registry), GROUPS, sorted(FALLBACKS))
+        self.short = begin(metrics.GATEWAY_SHORT.on(self.registry), GROUPS)
+        self.explored = begin(metrics.GATEWAY_EXPLORED.on(self.registry), GROUPS)
         self.share = metrics.ROUTE_SHARE.on(self.registry)
         self.routes_read = metrics.ROUTES_READ.on(self.registry)
-        self.shadows = metrics.SHADOW_LISTS.on(self.registry)
+        self.shadows = begin(metrics.SHADOW_LISTS.on(self.registry), SHADOWS)
 
         # Looking a label up costs more than counting; endpoints, statuses, variants and releases are few.
         self.children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
