@@ -75,6 +75,15 @@ def test_a_renamed_copy_is_the_same_batch_and_another_mapping_is_not(tmp_path: P
     assert (other.added, other.counts["known_before"]) == (0, 50)
 
 
+@pytest.mark.parametrize("name", ["a home", "größe#1"])
+def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / name)
+    take(home, put(tmp_path, "a.csv", table(0, 20)))
+    done = take(home, put(tmp_path, "b.csv", table(10, 30)))
+    assert done.added == 10
+    assert read_latest_events(home).height == 30
+
+
 def test_overlapping_exports_add_each_event_once(tmp_path: Path, home: Home) -> None:
     take(home, put(tmp_path, "monday.csv", table(0, 60)))
     done = take(home, put(tmp_path, "tuesday.csv", table(40, 100)))
