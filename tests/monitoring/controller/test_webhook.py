@@ -91,7 +91,8 @@ def test_an_alert_is_stored_before_it_is_answered_and_acted_on_at_once(front: Fr
     facts = front.statuses.read("controller").facts
     assert (facts["decisions"][0]["alert"], facts["decisions"][0]["run"]) == ("DriftDetected", row.key)
     assert front.get("/healthz").status_code == front.get("/readyz").status_code == 200
-    assert front.metric("everloop_webhooks_total") == ['everloop_webhooks_total{outcome="accepted"} 1.0']
+    counted = [line for line in front.metric("everloop_webhooks_total") if not line.endswith(" 0.0")]
+    assert counted == ['everloop_webhooks_total{outcome="accepted"} 1.0']
 
 
 def test_a_restarted_alertmanager_with_another_fingerprint_asks_for_the_same_run(
@@ -237,6 +238,7 @@ NASTY = [
 
 
 def test_hostile_labels_make_no_error_no_new_series_and_few_rows(front: Front, alert: Any, notice: Any) -> None:
+    before = len(front.metric("everloop_triggers_total"))
     for nasty in NASTY:
         for name in ("alertname", "model", "reason", "severity"):
             assert front.send(notice(alert(**{name: nasty}))).status_code == 200
@@ -245,7 +247,7 @@ def test_hostile_labels_make_no_error_no_new_series_and_few_rows(front: Front, a
     rows = front.triggers.latest(1000)
     assert {row.model for row in rows} <= {"everloop", UNKNOWN_MODEL}
     assert {row.reason_class for row in rows} <= set(CLASSES)
-    assert len(front.metric("everloop_triggers_total")) <= 4
+    assert len(front.metric("everloop_triggers_total")) == before
     assert sum(row.copies for row in rows) == 5 * len(NASTY)
     for row in rows:
         for each in row.evidence["alerts"]:

@@ -24,6 +24,7 @@ from pipelines.commands import rollout as commands
 from serving.rollout.predictors import answers
 from serving.rollout.processes import birth_of
 from serving.rollout.state import Rollouts
+from serving.rollout.targets import targets_path
 
 SETTINGS = [
     "rollout.port=0",
@@ -89,6 +90,11 @@ class Loop:
         target = self.routes().champion if self.routes() else None
         return bool(target and target.release == digest and answers(target.urls[0], "everloop", digest))
 
+    def scraped(self):
+        """Variant to addresses, as the file for Prometheus has them."""
+        groups = json.loads(targets_path(self.world.home).read_text())
+        return {group["labels"]["variant"]: group["targets"] for group in groups}
+
     def end(self):
         for process in self.engines:
             if process.poll() is None:
@@ -124,6 +130,11 @@ def test_commands_reach_the_engine_a_rollback_by_hand_takes_seconds_and_kills_co
     assert (told["forced"], told["engine_running"]) == (True, True)
     until(lambda: loop.routes().share == 0.05)
     assert loop.routes().candidate.release == third
+    scraped = until(lambda: loop.scraped() if "candidate" in loop.scraped() else None)
+    for variant, target in (("champion", loop.routes().champion), ("candidate", loop.routes().candidate)):
+        assert [f"http://{address}" for address in scraped[variant]] == list(target.urls)
+        with urllib.request.urlopen(f"{target.urls[0]}/metrics") as answer:
+            assert "everloop_release_refused_total 0.0" in answer.read().decode()
     approval = next(entry for entry in Ledger(loop.home).entries() if entry.action == "approve")
     assert "forced past the gate" in approval.reason
     assert "nDCG -0.1." in approval.reason
@@ -187,6 +198,7 @@ def test_commands_reach_the_engine_a_rollback_by_hand_takes_seconds_and_kills_co
     assert engine.wait(20) == 0
     assert not any(birth_of(pid) for pid in kept.values())
     assert loop.pids() == {}
+    assert loop.scraped() == {}
 
 
 def test_a_candidate_that_was_damaged_while_it_baked_is_not_promoted(loop, world, quick, elsewhere, traffic, clock):
