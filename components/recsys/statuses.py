@@ -21,7 +21,9 @@ STALE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Status:
-    """A part's last word. time: of the machine, since silence is real whatever the drill's clock says. facts: {} for none ever."""
+    """A part's last word. time: of the machine, since silence is real whatever the drill's clock says. facts: {} for none ever.
+
+    stale: also for a word from the future, since the machine's clock was set back: whether its writer lives nobody knows."""
 
     part: str
     time: str
@@ -46,4 +48,4 @@ class Statuses:
             age = (datetime.now(UTC) - datetime.fromisoformat(value["time"])).total_seconds()
         except (NotFound, ValueError, KeyError):
             return Status(part, "", float("inf"), True, {})
-        return Status(part, value["time"], age, age > stale_seconds, value["facts"])
+        return Status(part, value["time"], age, abs(age) > stale_seconds, value["facts"])
