@@ -126,12 +126,28 @@ def rollback(
     """Put the former champion back, within seconds."""
     entries = Ledger(Home(home)).entries()
     if not to:
-        to = former_champion(entries)
+        under_way = rollout_under_way(Home(home))
+        try:
+            to = former_champion(entries)
+        except Refused as refused:
+            raise Refused(f"{refused}{under_way and f'. {under_way}'}") from None
+        if under_way:
+            say(under_way)
     else:
         to = resolve(releases_of(Home(home)), to)
         if to not in {entry.release for entry in entries if entry.action in MOVES}:
             raise Refused(f"release {to[:SHORT]} was never champion; `everloop promote {to[:SHORT]}` would make it so")
     return _move("rollback", to, reason, home, json, entries[-1].champion if entries else "")
+
+
+def rollout_under_way(home: Home) -> str:
+    """What a person should know who may mean the candidate, and not the champion; empty without a rollout."""
+    from serving.rollout.state import Rollouts
+
+    rollout = Rollouts(home.store).newest()
+    if rollout is None or not rollout.active:
+        return ""
+    return f"Rollout {rollout.id} of {rollout.candidate[:SHORT]} is under way: `everloop rollout abort` ends it alone"
 
 
 def former_champion(entries: list[Entry]) -> str:

@@ -11,6 +11,7 @@ from components.recsys.errors import InputError, StoreError
 from components.recsys.home import DEFAULT, Home
 from components.recsys.release import SHORT
 from components.recsys.settings import Settings, load_settings
+from components.recsys.statuses import Statuses
 from pipelines.console import (
     HomeOption,
     JsonOption,
@@ -189,6 +190,22 @@ def show_result(result: dict[str, Any], settings: Settings, home: str) -> None:
     out.print(f"\n[bold]release[/] {escape(result['release'])}")
     out.print(f"[bold]report[/]  {escape(result['report'])}")
     suffix = "" if home == DEFAULT else f" --home {home}"
+    if result["outcome"] == "approved":
+        out.print(f"[bold]serving[/] {escape(what_follows(Home(home)))}")
+        next_step(
+            f"everloop up{suffix}   ·   everloop promote {result['release'][:SHORT]}{suffix}   ({result['seconds']:.0f} s)"
+        )
+        return
     next_step(
         f"everloop serve{suffix}   ·   everloop reproduce {result['release'][:SHORT]}{suffix}   ({result['seconds']:.0f} s)"
     )
+
+
+def what_follows(home: Home) -> str:
+    """What becomes of an approved release, whether or not an engine is there to roll it out."""
+    if Statuses(home.store).read("rollout").stale:
+        return (
+            "the champion, and nobody gets this release yet: the home releases gradually since `everloop up` ran on it, "
+            "and no rollout engine runs now"
+        )
+    return "the champion; the rollout gives this release to a few people first"

@@ -9,6 +9,9 @@ import pytest
 from components.recsys.home import Home
 from components.recsys.ledger import Ledger
 from components.recsys.release import releases_of
+from components.recsys.statuses import Statuses
+from pipelines.commands.run import what_follows
+from serving.rollout.state import Rollout, Rollouts
 
 
 @pytest.fixture
@@ -114,6 +117,26 @@ def test_an_empty_home_says_what_to_do_first(tmp_path: Path, everloop) -> None:
         assert "everloop run" in done.out
     served = everloop("who-served", "--at", datetime.now(UTC).isoformat(), "--home", str(tmp_path / "none"))
     assert served.code == 1
+
+
+def test_a_rollback_that_finds_nobody_tells_how_the_rollout_is_ended(home: Path, everloop) -> None:
+    place = Home(home)
+    champion = Ledger(place).champion()
+    approved = Ledger(place).append("approve", "b" * 64, "beats the champion")
+    rollout = Rollout.begin(approved, champion, approved.time)
+    Rollouts(place.store).write(rollout)
+    done = everloop("rollback", "--home", str(home))
+    assert done.code == 1
+    assert f"{rollout.id} of {'b' * 12} is under way: `everloop rollout abort`" in done.err
+    Rollouts(place.store).write(rollout.moved("aborted", approved.time, "by hand"))
+    assert "under way" not in everloop("rollback", "--home", str(home)).err
+
+
+def test_an_approved_release_is_told_to_wait_and_for_whom(home: Path) -> None:
+    place = Home(home)
+    assert "no rollout engine runs" in what_follows(place)
+    Statuses(place.store).write("rollout", {})
+    assert "a few people first" in what_follows(place)
 
 
 def test_a_rollback_goes_only_to_a_former_champion(two, finished, everloop) -> None:
