@@ -142,6 +142,7 @@ class Watch:
         faults: list[str],
     ) -> Json:
         drift = sorted((told_finding(finding) for finding in findings), key=_first)
+        sentence = sentence_of(drift, self.reference, faults)
         span = self.settings.drift.window_days
         exposed = self.counter.exposure.of(today - span, span) if self.counter else None
         newest = self.memory.newest if self.memory else {}
@@ -150,9 +151,9 @@ class Watch:
         )
         return {
             "time": now.isoformat(timespec="seconds"),
-            "note": sentence_of(drift, self.reference),
+            "note": sentence,
             "drift": drift,
-            "drift_sentence": sentence_of(drift, self.reference),
+            "drift_sentence": sentence,
             "detected": [each["feature"] for each in drift if each["detected"]],
             "quality": {
                 **judged,
@@ -183,9 +184,9 @@ def told_finding(finding: Finding) -> Json:
     return value | {"judged": not finding.untested, "moved": ", ".join(finding.moved)}
 
 
-def sentence_of(drift: list[Json], reference: Reference | None) -> str:
+def sentence_of(drift: list[Json], reference: Reference | None, faults: list[str]) -> str:
     if reference is None:
-        return "nothing is known yet: the home has no events"
+        return f"nothing is known yet: the home {'cannot be read' if faults else 'has no events'}"
     judged = [each for each in drift if each["judged"]]
     seen = [each for each in judged if each["detected"]]
     if seen:

@@ -309,3 +309,11 @@ def test_between_two_looks_the_monitor_says_that_it_is_alive(monkeypatch):
     ended = threading.Event()
     ended.set()
     server.wait(ended, 60, beat)  # comes back at once
+
+
+def test_a_home_that_cannot_be_read_is_not_told_to_be_empty(quiet):
+    for part in (quiet.home.local / "tables" / "events").glob("*.parquet"):
+        part.unlink()
+    facts = quiet.look_on(61)
+    assert facts["drift_sentence"] == "nothing is known yet: the home cannot be read"
+    assert any(fault.startswith("reading: ") for fault in facts["faults"])
