@@ -16,15 +16,24 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from serving.console.report import REPORT_CSP, latest_report
 from serving.console.state import state
 
-__all__ = ["CSP", "page", "state"]
+__all__ = ["CSP", "REPORT_CSP", "latest_report", "page", "state"]
+
+
+SCRIPTS = ("elements", "sections", "serving", "watching", "trying", "refreshing")  # one script: each knows those before
 
 
 @cache
 def page() -> bytes:
-    """The whole page, UTF-8."""
-    return files(__package__ or "").joinpath("page.html").read_bytes()
+    """The whole page, UTF-8: the style sheet and the scripts from beside this file put into it."""
+    here = files(__package__ or "")
+    style = here.joinpath("page.css").read_text(encoding="utf-8")
+    script = "\n".join(here.joinpath("scripts", f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    html = here.joinpath("page.html").read_text(encoding="utf-8")
+    html = html.replace("<style></style>", f"<style>\n{style}</style>")
+    return html.replace("<script></script>", f"<script>\n{script}</script>").encode()
 
 
 def policy(html: bytes) -> str:

@@ -34,6 +34,9 @@ def told_rollout(rollout: Rollout, facts: Facts) -> Json:
         "broken": rollout.broken,
         "steps": steps_of(rollout, [float(share) for share in facts.get("steps") or []]),
         "guards": [guard_of(each) for each in now or (last.guards if last else [])],
+        # Of the candidate at this step, and how many it takes to the next.
+        "lists": facts.get("lists") if now else None,
+        "min_lists": facts.get("min_lists") if now else None,
         "moves": [
             {"time": move.time, "state": move.state, "share": move.share, "why": move.why} for move in rollout.moves
         ],

@@ -41,9 +41,9 @@ def state(home: Home, own: Mapping[str, Any]) -> Json:
         "home": home.url,
         "serving": who_serves(home, entries),
         "rollout": tried(faults, lambda: latest_rollout(home, words["rollout"].facts), None),
-        "drift": told_drift(words["monitor"].facts),
-        "quality": told_quality(words["monitor"].facts),
-        "controller": told_decisions(words["controller"].facts),
+        "drift": tried(faults, lambda: told_drift(words["monitor"].facts), None),
+        "quality": tried(faults, lambda: told_quality(words["monitor"].facts), None),
+        "controller": tried(faults, lambda: told_decisions(words["controller"].facts), None),
         "ledger": {
             "entries": [vars(entry) for entry in reversed(entries[-NEWEST:])],
             "total": len(entries),
@@ -114,10 +114,7 @@ def heartbeat(status: Status) -> Json:
 def word_of(home: Home, part: str, faults: list[str]) -> Status:
     """A part's last word; silence where it cannot be read."""
     silence = Status(part, "", math.inf, True, {})
-    try:
-        word = tried(faults, lambda: Statuses(home.store).read(part), silence)
-    except TypeError:  # JSON, but of another shape
-        return silence
+    word = tried(faults, lambda: Statuses(home.store).read(part), silence)
     return word if isinstance(word.facts, dict) else silence
 
 
@@ -127,7 +124,10 @@ def tried(faults: list[str], read: Callable[[], Kind], otherwise: Kind) -> Kind:
         return read()
     except EverloopError as error:
         faults.append(str(error))
-        return otherwise
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        # Another process wrote it, and perhaps another version of it: one part's word must not hide those of the others.
+        faults.append(f"what a part of the loop wrote cannot be understood here ({type(error).__name__}: {error})")
+    return otherwise
 
 
 def plain(value: Any, depth: int = 0) -> Any:

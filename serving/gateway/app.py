@@ -2,7 +2,7 @@
 
 >>> app = GatewayApp(gateway, home)
 
-The console (`/` and the three addresses under it) shows ids of users; `gateway.console=false` takes it away where strangers
+The console (`/` and what its page asks for) shows ids of users; `gateway.console=false` takes it away where strangers
 can reach the gateway.
 """
 
@@ -20,6 +20,7 @@ from serving.endpoints import METRICS, Message, Receive, Reply, Routes, dumped
 from serving.gateway.service import Gateway
 
 PEOPLE = 50  # ids to choose from in the console
+TITLES = 1000  # asked for at once, at most
 STATE_SECONDS = 0.5  # how long one look at the home is good for, however many look
 
 
@@ -30,6 +31,11 @@ class GatewayApp(App):
             "page": [
                 (b"content-type", b"text/html; charset=utf-8"),
                 (b"content-security-policy", console.CSP.encode()),
+                (b"x-content-type-options", b"nosniff"),
+            ],
+            "report": [
+                (b"content-type", b"text/html; charset=utf-8"),
+                (b"content-security-policy", console.REPORT_CSP.encode()),
                 (b"x-content-type-options", b"nosniff"),
             ],
         }
@@ -48,6 +54,8 @@ class GatewayApp(App):
             found["/v1/state"] = {"GET": ("state", self.state)}
             found["/v1/history"] = {"GET": ("history", self.history)}
             found["/v1/people"] = {"GET": ("people", self.people)}
+            found["/v1/titles"] = {"GET": ("titles", self.titles)}
+            found["/v1/report"] = {"GET": ("report", self.report)}
         return found
 
     async def page(self, scope: Message, receive: Receive) -> Reply:
@@ -78,3 +86,13 @@ class GatewayApp(App):
 
     async def people(self, scope: Message, receive: Receive) -> Reply:
         return 200, dumped({"people": await asyncio.to_thread(self.gateway.history.users, PEOPLE)})
+
+    async def titles(self, scope: Message, receive: Receive) -> Reply:
+        """Of items, since lists name them by their ids alone."""
+        asked = parse_qs(scope["query_string"].decode("latin-1"), errors="replace").get("item", [])[:TITLES]
+        last = self.gateway.routing.last
+        return 200, dumped({"titles": {item: last.title(item) if last else item for item in asked}})
+
+    async def report(self, scope: Message, receive: Receive) -> Reply:
+        """Evidently's report of the drift that was seen last."""
+        return 200, await asyncio.to_thread(console.latest_report, self.home)

@@ -1,4 +1,4 @@
-"""A real Chromium, driven over its DevTools pipe, and a small gateway over a real predictor.
+"""A real Chromium, driven over its DevTools pipe, before a real gateway and predictor.
 
 Two file descriptors and JSON (`--remote-debugging-pipe`): no driver, no package, no port.
 """
@@ -14,24 +14,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.recsys.home import Home
-from components.recsys.release import load, releases_of
-from components.recsys.settings import ServingSettings
-from serving.app import App
-from serving.champion import seed, warm
-from serving.console import CSP, page, state
-from serving.endpoints import Message, Receive, Reply, Routes, Send, dumped
-from serving.history import open_history
-from serving.measures import Measures
-from serving.predictor import Predictor
-from serving.process import Server, configured, in_thread, listening
-from serving.service import Service
+from components.recsys.routes import Routes, Target
+from components.recsys.settings import GatewaySettings, LogSettings, ServingSettings, Settings
+from serving.gateway.server import running
+from serving.server import running as running_release
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ANSWER_SECONDS = 30.0  # for one command; a loaded machine takes seconds to paint
@@ -201,72 +194,25 @@ def tab(browser: Browser) -> Iterator[Tab]:
     browser.told.clear()
 
 
-class Front(App):
-    """The predictor's own endpoints, and those that the page asks of a gateway."""
-
-    def __init__(self, service: Service, home: Home, titles: dict[str, str]) -> None:
-        self.home, self.titles = home, titles
-        self.lists = 0
-        super().__init__(service)
-
-    def endpoints(self) -> Routes:
-        return super().endpoints() | {
-            "/": {"GET": ("page", self.page)},
-            "/v1/state": {"GET": ("state", self.state)},
-            "/v1/history": {"GET": ("history", self.past)},
-            "/v1/people": {"GET": ("people", self.people)},
-        }
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start" and scope["path"] == "/":
-                message["headers"].append((b"content-security-policy", CSP.encode()))
-            await send(message)
-
-        await super().__call__(scope, receive, guarded)
-
-    async def page(self, scope: Message, receive: Receive) -> Reply:
-        return 200, page()
-
-    async def state(self, scope: Message, receive: Receive) -> Reply:
-        return 200, dumped(state(self.home, {"lists": self.lists}))
-
-    async def people(self, scope: Message, receive: Receive) -> Reply:
-        return 200, dumped({"people": ["u0", "u1", "u2"]})
-
-    async def past(self, scope: Message, receive: Receive) -> Reply:
-        user = scope["query_string"].decode().removeprefix("user=")
-        events = self.service.history.read(user)
-        return 200, dumped(
-            {"user": user, "items": [{"id": item, "title": self.titles.get(item, item)} for item, _ in events]}
-        )
-
-    async def predict(self, scope: Message, receive: Receive) -> Reply:
-        status, body = await super().predict(scope, receive)
-        answers = json.loads(body)
-        for answer in answers["predictions"]:
-            self.lists += 1
-            for item in answer["items"]:
-                item["title"] = self.titles.get(item["id"], item["id"])
-        return status, dumped(answers)
-
-
 @contextmanager
-def fronted(home: Path, digest: str, port: int = 0, titles: dict[str, str] | None = None) -> Iterator[str]:
-    """The small gateway in a thread; its URL."""
-    settings, measures, history = ServingSettings(), Measures(), open_history("memory://", 500)
-    release = load(releases_of(Home(home)), digest)
-    seed(Home(home), release, history)
-    service = Service(settings, history, measures)
-    service.take(warm(Predictor(release)))
-    names = dict(zip(release.model.items, release.catalogue.titles(), strict=True)) | (titles or {})
-    with listening("127.0.0.1", port) as (listener, url):
-        server = Server(configured(Front(service, Home(home), names), settings, measures), service, 0.0)
-        with in_thread(server, listener):
-            yield url
-    service.close()
+def gateway_over(home: Path, digest: str, port: int = 0) -> Iterator[str]:
+    """A real gateway before a real predictor of the release, which is routed unless routes are there; the gateway's URL."""
+    serving = ServingSettings(port=0, history="memory://")
+    settings = Settings(
+        serving=ServingSettings(poll_seconds=0.05),
+        gateway=GatewaySettings(port=port, poll_seconds=0.05, explore=0.0),
+        log=LogSettings(flush_seconds=0.02, segment_seconds=0.1),
+    )
+    with running_release("", Settings(serving=serving), str(home / "releases" / digest)) as url:
+        routes = Routes.read(Home(home).store) or Routes(1, Target(digest, ()))
+        champion, candidate = (
+            target and Target(target.release, (url,)) for target in (routes.champion, routes.candidate)
+        )
+        replace(routes, champion=champion, candidate=candidate).write(Home(home).store)
+        with running(str(home), settings) as gateway:
+            yield gateway
 
 
-@pytest.fixture
-def front() -> Callable[..., Any]:
-    return fronted
+@pytest.fixture(scope="session")
+def gateway() -> Callable[..., Any]:
+    return gateway_over
