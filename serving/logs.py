@@ -5,6 +5,7 @@
 """
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,5 +14,6 @@ import orjson
 
 def log(message: str, **fields: Any) -> None:
     time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    sys.stderr.write(orjson.dumps({"time": time, "message": message, **fields}, default=str).decode() + "\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # a full disk may lose a line, but ends nobody
+        sys.stderr.write(orjson.dumps({"time": time, "message": message, **fields}, default=str).decode() + "\n")
+        sys.stderr.flush()
