@@ -131,6 +131,7 @@ class Evidence:
         self.shadow = Shadow()
         self.users = Users()
         self.placed: dict[int, Counter[str]] = {}  # users of each step, by group
+        self.unnamed = 0  # clicks without a request id, which no list can be given
         self.misplaced = 0  # lists for another group than the bucket says
         self.first_lists: dict[int, list[tuple[bool, tuple[str, ...]]]] = {}
         self.waiting: dict[str, Waiting] = {}
@@ -189,7 +190,10 @@ class Evidence:
     def click(self, event: dict[str, Any]) -> None:
         """An event; a list is clicked or not, however many events or copies of one say so."""
         request = event.get("request_id")
-        if not request or event.get("event", "interaction") not in self.settings.feedback.click_events:
+        if event.get("event", "interaction") not in self.settings.feedback.click_events:
+            return
+        if not request:
+            self.unnamed += 1
             return
         waiting = self.waiting.get(request)
         if waiting is not None:

@@ -196,7 +196,9 @@ def clicks(evidence: Evidence, settings: RolloutSettings, alpha: float) -> Verdi
         "lists": int(groups.lists @ groups.candidate),
     }
     if harm.information <= 0:
-        return Verdict("clicks", "undecided", "no clicks to compare yet", figures)
+        unnamed = f"; {evidence.unnamed} clicks name no list: send them with the request_id of the answer"
+        said = f"no clicks to compare yet{unnamed if evidence.unnamed else ''}"
+        return Verdict("clicks", "undecided", said, figures)
     low, high = sequential.loss_bounds(groups, 2 * alpha)
     loss = 1 - harm.candidate_rate / harm.champion_rate if harm.champion_rate else 0.0
     interval = {"low": known(low), "value": known(loss), "high": known(high), "limit": settings.max_click_loss}

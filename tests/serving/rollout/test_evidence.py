@@ -14,6 +14,7 @@ from components.recsys.predictions import EVENTS, PREDICTIONS, Prediction, Shown
 from components.recsys.settings import FeedbackSettings, LogSettings, RolloutSettings, Settings
 from serving.rollout.coverage import compared, rarefied
 from serving.rollout.evidence import Evidence, fell_back, step_of
+from serving.rollout.guards import clicks
 from serving.rollout.quantiles import Sketch
 from serving.rollout.shadow import Shadow, jaccard, overlap
 from serving.rollout.state import Rollout
@@ -204,3 +205,13 @@ def test_clicks_that_travel_in_a_later_segment_are_waited_for_whatever_the_clock
     time.sleep(0.31)
     evidence.look(rollout, clock.time)
     assert evidence.sides["candidate"].ripe.total() == 1
+
+
+def test_clicks_that_name_no_list_are_told_where_there_is_nothing_to_compare(evidence, rollout, clock, traffic):
+    sent(traffic, PREDICTIONS, made(rollout, clock), made(rollout, clock, "q2", "u2", "champion", release=A))
+    sent(traffic, EVENTS, *[{"user_id": f"u{n}", "item_id": "i1", "event": "click"} for n in range(3)])
+    clock.forward(61)
+    evidence.look(rollout, clock.time)
+    verdict = clicks(evidence, RolloutSettings(), 0.025)
+    assert verdict.state == "undecided"
+    assert "3 clicks name no list" in verdict.sentence
