@@ -9,6 +9,7 @@ async function ask(path, options) {
   return body;
 }
 let heard = null,
+  last = null,
   timer = null,
   busy = false;
 function complain(error) {
@@ -24,12 +25,22 @@ function complain(error) {
   if (line) line.textContent = text;
   else $("banner").append(el("p", {}, text));
   document.body.classList.add("gone");
+  if (last) doubt(last, refused);
+}
+// Nothing may look alive on the word of a gateway that is gone.
+function doubt(state, refused) {
+  const told = part =>
+    part !== "gateway" ? `unknown since ${heard.toLocaleTimeString("en-GB")}` : refused ? "fails" : "does not answer";
+  show("parts", {faults: [], parts: state.parts.map(({part}) => ({part, stale: true, note: told(part)}))}, drawParts);
+  for (const [id, part] of Object.entries(PARTS))
+    $(id).querySelector(".age").textContent = `the ${CALLED[part]} may or may not be alive`;
 }
 async function refresh() {
   if (busy || document.hidden) return;
   busy = true;
   try {
-    draw(await ask("v1/state"));
+    last = await ask("v1/state");
+    draw(last);
     heard = new Date();
     document.body.classList.remove("gone");
     $("banner").replaceChildren();

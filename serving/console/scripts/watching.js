@@ -203,11 +203,8 @@ const drawParts = ({parts, faults}) => [
         el(
           "small",
           {},
-          each.stale
-            ? known(each.time)
-              ? `silent since ${when(each.time)}`
-              : "never said a word"
-            : each.note || "alive",
+          each.note ||
+            (!each.stale ? "alive" : known(each.time) ? `silent since ${when(each.time)}` : "never said a word"),
         ),
       ),
     ),

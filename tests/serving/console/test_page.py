@@ -137,6 +137,8 @@ def test_without_the_gateway_a_banner_says_since_when(tab: Any, gateway: Made, w
     tab.until("document.body.classList.contains('gone')")
     assert "The gateway has not answered since" in tab.text("#banner")
     assert world.digest[:12] in tab.text("#serving"), "the last state is kept"
+    assert "does not answer" in tab.texts("#parts li")[0]
+    assert "alive" not in tab.text("#parts"), "on whose word?"
     with gateway(world.home, world.digest, port):
         tab.until("!document.body.classList.contains('gone')")
         assert not tab.text("#banner")

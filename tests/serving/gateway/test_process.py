@@ -165,13 +165,16 @@ def test_the_console_and_what_it_asks(gate):
     assert gate.http.get("/v1/history").status_code == 400
     assert gate.http.get("/v1/history?user=%20").status_code == 400
     assert gate.http.get("/v1/history?user=%ff%fe").status_code == 200
+    titles = gate.http.get("/v1/titles?item=f1&item=nothing%20known").json()
+    assert titles == {"titles": {"f1": "Film 1", "nothing known": "nothing known"}}
+    assert gate.http.get("/v1/report").status_code == 404
     assert {"u2", "seen by the console"} <= set(gate.http.get("/v1/people").json()["people"])
 
 
 def test_where_strangers_reach_the_gateway_the_console_can_be_taken_away(predictor, gateway):
     with gateway(predictor(), console=False) as gate:
         assert gate.http.get("/").json() == {"status": "alive"}
-        for path in ("/v1/state", "/v1/history?user=u2", "/v1/people"):
+        for path in ("/v1/state", "/v1/history?user=u2", "/v1/people", "/v1/titles", "/v1/report"):
             assert gate.http.get(path).status_code == 404
 
 
