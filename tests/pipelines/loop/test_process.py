@@ -90,3 +90,11 @@ def test_every_part_is_a_command_of_ours_with_the_home_and_the_settings(tmp_path
     assert [one.name for one in parts] == ["rollout", "gateway", "monitor", "controller"]
     for one in parts:
         assert list(one.command[-4:]) == ["--home", "/home", "--settings", str(tmp_path / "settings.yaml")]
+
+
+def test_a_part_is_asked_itself_and_not_by_way_of_a_proxy(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9/")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.start()
+    server.wait_ready(20)
