@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from components.recsys.drift.aggregates import SHARDS, shards_of
-from components.recsys.drift.bins import NUMBER_BINS, weighted_quantiles
+from components.recsys.drift.bins import NUMBER_BINS
 from components.recsys.drift.distances import jensen_shannon
 from components.recsys.drift.null import measure_of, swap_test
 from components.recsys.settings import DriftSettings
@@ -47,7 +47,7 @@ def planted(seed: int) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
 
 def judge(reference: pl.DataFrame, current: pl.DataFrame, settings: DriftSettings) -> dict[str, bool]:
     """Drift by column."""
-    shards = [_shards(frame["user"]) for frame in (reference, current)]
+    shards = _shards(reference["user"], current["user"])
     columns = [name for name in reference.columns if name != "user"]
     parts, before, after, start = [], [], [], 0
     for name in columns:
@@ -67,17 +67,23 @@ def judge(reference: pl.DataFrame, current: pl.DataFrame, settings: DriftSetting
     }
 
 
-def _shards(users: pl.Series) -> Any:
-    distinct = users.unique()
+def _shards(*sides: pl.Series) -> list[Any]:
+    """Of the rows of both sides; each user is hashed once."""
+    distinct = pl.concat(sides).unique()
     known = pl.DataFrame({"user": distinct, "shard": shards_of(distinct)})
-    return users.alias("user").to_frame().join(known, on="user", how="left", maintain_order="left")["shard"].to_numpy()
+    return [
+        side.alias("user").to_frame().join(known, on="user", how="left", maintain_order="left")["shard"].to_numpy()
+        for side in sides
+    ]
 
 
 def _bins(reference: pl.Series, current: pl.Series, max_bins: int) -> tuple[int, list[Any]]:
     """How many bins there are, and the bin of each row on both sides."""
     if reference.dtype.is_numeric():
         values = reference.to_numpy()
-        edges = weighted_quantiles(values, np.ones(len(values)), NUMBER_BINS)
+        edges = np.unique(
+            np.quantile(values, np.arange(1, NUMBER_BINS) / NUMBER_BINS)
+        )  # every row counts the same here
         return len(edges) + 1, [np.searchsorted(edges, side.to_numpy(), side="right") for side in (reference, current)]
     kept = reference.value_counts(sort=True)[reference.name].to_list()[: max_bins - 1]
     codes = {value: index for index, value in enumerate(kept)}
