@@ -29,7 +29,7 @@ def secret_of(store: Store) -> bytes:
     try:
         return store.read(SECRET)
     except NotFound:
-        store.create(SECRET, secrets.token_bytes(32))
+        store.create(SECRET, secrets.token_bytes(32), private=True)
         return store.read(SECRET)
 
 

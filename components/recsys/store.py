@@ -33,8 +33,11 @@ class Store(Protocol):
     def write(self, key: str, data: bytes) -> None:
         """Put bytes under a key, whole or not at all, in place of what was there."""
 
-    def create(self, key: str, data: bytes) -> bool:
-        """Put bytes under a key unless something is there. Of two writers at once exactly one gets True."""
+    def create(self, key: str, data: bytes, private: bool = False) -> bool:
+        """Put bytes under a key unless something is there. Of two writers at once exactly one gets True.
+
+        private: readable by the owner alone, where the store knows owners (a folder); a bucket has its policy.
+        """
 
     def upload(self, key: str, file: Path) -> None:
         """Put a file's bytes under a key, whole or not at all, without holding them all in memory."""
@@ -64,8 +67,8 @@ class FolderStore:
         with told_as_store_error(self.url), self._written(key, data) as (temporary, target):
             Path(temporary).replace(target)
 
-    def create(self, key: str, data: bytes) -> bool:
-        with told_as_store_error(self.url), self._written(key, data) as (temporary, target):
+    def create(self, key: str, data: bytes, private: bool = False) -> bool:
+        with told_as_store_error(self.url), self._written(key, data, private) as (temporary, target):
             try:
                 os.link(temporary, target)
             except FileExistsError:
@@ -87,7 +90,7 @@ class FolderStore:
             (self._path(key)).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _written(self, key: str, data: bytes | BinaryIO) -> Iterator[tuple[str, Path]]:
+    def _written(self, key: str, data: bytes | BinaryIO, private: bool = False) -> Iterator[tuple[str, Path]]:
         target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
@@ -96,7 +99,8 @@ class FolderStore:
                 shutil.copyfileobj(io.BytesIO(data) if isinstance(data, bytes) else data, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp gives 0600, which other users of a shared home could not read
+            if not private:
+                os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp gives 0600, which other users of a shared home could not read
             yield temporary, target
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -142,7 +146,7 @@ class S3Store:
         with _s3_told(self.url, key):
             self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
 
-    def create(self, key: str, data: bytes) -> bool:
+    def create(self, key: str, data: bytes, private: bool = False) -> bool:
         from botocore.exceptions import ClientError
 
         writer = uuid.uuid4().hex

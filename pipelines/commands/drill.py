@@ -38,6 +38,7 @@ def drill(
         bool, typer.Option("--builtin", help="The built-in evaluator of the rules even where Prometheus is installed.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the world.")] = 7,
+    soak_seconds: Annotated[float, typer.Option("--soak-seconds", help="How long the soak lasts.")] = 300.0,
     json: JsonOption = False,
 ) -> int:
     """Play the loop's story on this machine: drift, retraining, canary, bad releases, alert storm, bad data, rollback.
@@ -45,12 +46,11 @@ def drill(
     Real processes and HTTP on a synthetic travel world whose days pass in seconds. Exit 1 when a scene is not ok.
     """
     from components.recsys.report.drill import drill_page
-
     from pipelines.drill.story import play
 
     # As Ctrl-C: everything that was started is ended before we are.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    result = play(folder, scenes or [], builtin, say, seed)
+    result = play(folder, scenes or [], builtin, say, seed, soak_seconds)
     report = folder / "report.html"
     report.write_text(drill_page(result), encoding="utf-8")
     (folder / "result.json").write_text(json_.dumps(result, indent=1, default=str))

@@ -63,6 +63,7 @@ class Stage:
         items: int = 300,
         k: int = 5,
         builtin: bool = False,
+        soak_seconds: float = 300.0,
     ) -> None:
         self.folder, self.told, self.seed, self.k = folder, told, seed, k
         self.size = {"n_users": users, "n_items": items}
@@ -70,7 +71,7 @@ class Stage:
         self.settings = settings_of_drill()
         self.clock = folder / "clock"
         self.home = Home(folder / "home")
-        self.pager, self.builtin = Pager(), builtin
+        self.pager, self.builtin, self.soak_seconds = Pager(), builtin, soak_seconds
         self.day = BASE_DAYS
         self.days: list[Day] = []
         self.shares: list[float] = []  # of the candidate, a number for each day

@@ -16,12 +16,15 @@ from components.recsys.simulator import LABEL
 from pipelines.drill.scene import Scene
 from pipelines.drill.scenes import EXTRA, SCENES
 from pipelines.drill.stage import BASE_DAYS, Stage
+from pipelines.loop.leftovers import Leftovers
 
 Json = dict[str, Any]
 Told = Callable[[str], None]
 
 
-def play(folder: Path, names: Sequence[str], builtin: bool, told: Told, seed: int = 7) -> Json:
+def play(
+    folder: Path, names: Sequence[str], builtin: bool, told: Told, seed: int = 7, soak_seconds: float = 300.0
+) -> Json:
     """The scenes named, or all. folder: emptied first. Raises InputError for an unknown scene."""
     known = {**SCENES, **EXTRA}
     unknown = [name for name in names if name not in known]
@@ -31,10 +34,11 @@ def play(folder: Path, names: Sequence[str], builtin: bool, told: Told, seed: in
     if folder.exists():
         if any(folder.iterdir()) and not (folder / "clock").exists():
             raise InputError(f"{folder} holds something that is no drill; name another --folder")
+        Leftovers(folder / "home" / "loop" / "parts.json").end(told)  # of a drill that was killed
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     began = time.monotonic()
-    with Stage(folder, told, seed=seed, builtin=builtin) as stage:
+    with Stage(folder, told, seed=seed, builtin=builtin, soak_seconds=soak_seconds) as stage:
         scenes = [played(name, stage, told) for name in names or SCENES]
         return {
             "label": LABEL,

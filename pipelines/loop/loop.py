@@ -9,10 +9,12 @@ Stopping is in the order that loses nothing: who serves people goes last but for
 One loop a home: a second one would take the first one's parts for leftovers and end them.
 """
 
+import contextlib
 import secrets
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -112,18 +114,19 @@ class Loop:
         self.tending.start()
 
     def stop(self) -> None:
-        """All parts, then the predictors. Whatever was accepted is on disk."""
-        self.stopping.set()
-        if self.tending.is_alive():
-            self.tending.join()
-        if self.evaluating:
-            self.evaluating.stop()
-        for name in ("prometheus", "alertmanager", "controller", "monitor", "gateway", "rollout"):
-            if name in self.parts:
-                self.parts[name].stop()
-        if self.parts:  # else what an earlier loop left is still to be ended
-            self.leftovers.file.unlink(missing_ok=True)
-        self.alone.close()
+        """All parts, then the predictors. Whatever was accepted is on disk. Asked again meanwhile, it goes on ending."""
+        with deaf():
+            self.stopping.set()
+            if self.tending.is_alive():
+                self.tending.join()
+            if self.evaluating:
+                self.evaluating.stop()
+            for name in ("prometheus", "alertmanager", "controller", "monitor", "gateway", "rollout"):
+                if name in self.parts:
+                    self.parts[name].stop()
+            if self.parts:  # else what an earlier loop left is still to be ended
+                self.leftovers.file.unlink(missing_ok=True)
+            self.alone.close()
 
     def restart(self, name: str, how: Callable[[Part], Any] = Part.kill, seconds: float = READY_SECONDS) -> None:
         """End a part as `how` says and wait until it is back."""
@@ -171,3 +174,17 @@ class Loop:
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written ({error.strerror})") from None
         return settings_file, Path(self.settings.retrain.token_file)
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """A second Ctrl-C must not break off the end, or parts would stay behind. Only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

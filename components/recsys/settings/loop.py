@@ -140,7 +140,7 @@ class RetrainSettings(Section):
     )
     settle_seconds: dict[str, float] = Field(
         default={},
-        description="Reason (drift, quality, stale) -> how long its alert must have been asking before a run: so long the new ways last at least, and so much data there is of them.",
+        description="Reason (drift, quality, stale) -> seconds its alert must have been asking, so that there is data of the new ways.",
     )
     daily_budget: int = Field(default=4, ge=0, description="Most runs in 24 hours, whatever the reasons.")
     max_concurrent: int = Field(default=1, ge=1, description="Runs at the same time.")

@@ -1,4 +1,4 @@
-"""A broken release: its predictor crashes, then another's hangs. People must not notice."""
+"""A broken release: one predictor crashes, another hangs, a third lags. People must not notice."""
 
 import contextlib
 import json
@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from components.recsys.release import SHORT
@@ -16,21 +16,26 @@ from pipelines.drill.scenes.inverted import aborted
 from pipelines.drill.stage import Stage, short
 
 MOST_DAYS = 20
-HOWS = {"crashes": signal.SIGKILL, "hangs": signal.SIGSTOP}
+HOWS: dict[str, Callable[[int], None]] = {
+    "crashes": lambda pid: os.kill(pid, signal.SIGKILL),
+    "hangs": lambda pid: os.kill(pid, signal.SIGSTOP),
+    "lags": lambda pid: slow_down(pid),
+}
+BEAT = (0.25, 0.05)  # seconds stopped and running of one that lags: it answers everybody, late
 
 
 def broken(stage: Stage) -> Scene:
-    scene = Scene("broken", "a broken release: it crashes, another hangs")
+    scene = Scene("broken", "a broken release: it crashes, another hangs, a third lags")
     champion = stage.champion()
     failures = len(stage.visitors.failures)
-    for number, (how, number_of_signal) in enumerate(HOWS.items()):
+    for number, (how, harm) in enumerate(HOWS.items()):
         digest, began = releases.different(stage.home, 400.0 + number), stage.day
         stage.everloop(
             "rollout", "start", digest, "--force", "--reason", f"a release whose predictor {how}, by the drill"
         )
         stage.mark(f"a release whose predictor {how}")
         over = partial(aborted, stage, digest)
-        with disturbed(stage, digest, number_of_signal) as times:
+        with disturbed(stage, digest, harm) as times:
             passed = stage.pass_days(MOST_DAYS, until=over)
             scene.must(stage.wait(over, 10), f"the release that {how} was not aborted")
         stage.mark("aborted")
@@ -51,23 +56,26 @@ def broken(stage: Stage) -> Scene:
 
 
 @contextlib.contextmanager
-def disturbed(stage: Stage, digest: str, number: signal.Signals) -> Iterator[list[int]]:
-    """The release's predictor gets a signal as soon as it has a share, and again whenever it is back."""
+def disturbed(stage: Stage, digest: str, harm: Callable[[int], None]) -> Iterator[list[int]]:
+    """The release's predictor is harmed as soon as it has a share, and each one that comes after it; how often."""
     times, over = [0], threading.Event()
     file = stage.folder / "home" / "online" / "predictors" / f"{digest[:SHORT]}.json"
     touched: set[int] = set()
 
     def disturb() -> None:
         while not over.wait(0.05):
+            # One that lags is harmed again and again; the others once each.
             with contextlib.suppress(OSError, ValueError, KeyError, AssertionError):
                 routes = stage.routes()
                 if routes.share > 0 and routes.candidate is not None and routes.candidate.release == digest:
                     pid = int(json.loads(file.read_text())["pid"])
                     if pid not in touched:
-                        time.sleep(0.5)  # it answers some people first
-                        os.kill(pid, number)
+                        over.wait(0.5)  # it answers some people first
                         touched.add(pid)
                         times[0] += 1
+                    elif harm is not HOWS["lags"]:
+                        continue
+                    harm(pid)
 
     thread = threading.Thread(target=disturb, name="disturbing", daemon=True)
     thread.start()
@@ -79,3 +87,12 @@ def disturbed(stage: Stage, digest: str, number: signal.Signals) -> Iterator[lis
         for pid in touched:  # one that hangs could not hear the engine's goodbye
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def slow_down(pid: int) -> None:
+    """Once around: stopped for a while, then running for a moment."""
+    stopped, running = BEAT
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(stopped)
+    os.kill(pid, signal.SIGCONT)
+    time.sleep(running)

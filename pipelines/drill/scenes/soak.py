@@ -1,6 +1,6 @@
 """A soak: every process is killed at random times, again and again, and nothing that was promised may break.
 
-Not one of the drill's scenes by default: `everloop drill soak`, as long as EVERLOOP_SOAK_SECONDS says (300).
+Not one of the drill's scenes by default: `everloop drill soak --soak-seconds 300`.
 """
 
 import contextlib
@@ -19,7 +19,6 @@ from pipelines.drill.scene import Scene
 from pipelines.drill.scenes.storm import payload, post
 from pipelines.drill.stage import Stage
 
-SECONDS = float(os.environ.get("EVERLOOP_SOAK_SECONDS", "300"))
 PAUSES = (2.0, 6.0)  # seconds between kills, drawn evenly
 GRACE = 1.0  # a request may have been under way when the gateway was killed
 
@@ -33,9 +32,9 @@ class Window:
 
 
 def soak(stage: Stage) -> Scene:
-    scene = Scene("soak", f"kill -9 of every process at random times for {SECONDS:.0f} s")
+    scene = Scene("soak", f"kill -9 of every process at random times for {stage.soak_seconds:.0f} s")
     rng, kills, windows = random.Random(stage.seed), Counter[str](), list[Window]()
-    deadline, before = time.monotonic() + SECONDS, pipelines_run(stage)
+    deadline, before = time.monotonic() + stage.soak_seconds, pipelines_run(stage)
     asks, victims = 0, list[str]()
     with traffic(stage):
         while time.monotonic() < deadline:
@@ -62,7 +61,7 @@ def soak(stage: Stage) -> Scene:
     lost = missing(stage)
     keys = Counter(path.name for path in (stage.folder / "home" / "controller" / "runs").glob("*") if path.is_dir())
     scene.figures = {
-        "seconds": round(SECONDS),
+        "seconds": round(stage.soak_seconds),
         "kills": sum(kills.values()),
         **{f"kills_{name}": count for name, count in sorted(kills.items())},
         "requests": stage.visitors.requests,

@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.drill.runs import ended, newest, runs_since
 from pipelines.drill.scene import Scene
 from pipelines.drill.stage import Stage
+from pipelines.loop.process import NO_PROXY
 
 COPIES = 1000
 RESTARTS = 2
@@ -117,9 +118,7 @@ def payload(number: int) -> dict[str, Any]:
 def post(url: str, body: Any, token: str) -> int:
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=5
-        ) as answer:
+        with NO_PROXY.open(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=5) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

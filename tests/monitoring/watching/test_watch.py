@@ -129,7 +129,8 @@ def dying(self, store):
 
 Memory.write = dying
 now = datetime.fromisoformat({shifted.clock().isoformat()!r}).replace(month=5, day=18)
-Watch(Home({str(shifted.home.local)!r}), load_settings(overrides=["drift.evidently=false", "drift.permutations=1200"]), now=lambda: now).look()
+Watch(Home({str(shifted.home.local)!r}), load_settings(overrides=["drift.evidently=false", "drift.permutations=1200"]),
+      now=lambda: now).look()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
