@@ -60,7 +60,8 @@ def bad_data(stage: Stage) -> Scene:
         f"controller run {run.get('key', '')}: {run.get('state', '')} at {run.get('stage', '')}: {run.get('detail', '')}",
         *(f"page: {alert}: {summary}" for alert, summary in pages.items()),
     ]
-    stage.mark("the run was stopped at the data gate, and somebody was paged")
+    if scene.ok:
+        stage.mark("the run was stopped at the data gate, and somebody was paged")
     return scene
 
 
