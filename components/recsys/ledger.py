@@ -124,6 +124,18 @@ class Ledger:
         entry = self.last_move(at)
         return entry.champion if entry else ""
 
+    def on_its_way(self) -> Entry | None:
+        """The approval of a release whose rollout has not ended, and that no later champion has overtaken."""
+        entries = self.entries()
+        approvals = [entry for entry in entries if entry.action == "approve"]
+        if not approvals:
+            return None
+        over = any(
+            entry.action in MOVES or (entry.action == "abort" and entry.release == approvals[-1].release)
+            for entry in entries[approvals[-1].sequence :]
+        )
+        return None if over else approvals[-1]
+
     def last_move(self, at: datetime | None = None) -> Entry | None:
         """The decision that put the champion of that time in place."""
         limit = at.astimezone(UTC).isoformat(timespec="microseconds") if at else None

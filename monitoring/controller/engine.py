@@ -37,7 +37,10 @@ class Controller:
         measures: Measures | None = None,
         told: Told = lambda text: None,
         models: Collection[str] = (MODEL,),
+        on_its_way: Callable[[], str] = lambda: "",
     ) -> None:
+        """on_its_way: says, in a sentence, which release a rollout is giving to people; "" for none."""
+        self.on_its_way = on_its_way
         self.triggers, self.switches, self.launcher = triggers, switches, launcher
         self.settings, self.models, self.told = settings, models, told
         self.measures = measures or Measures()
@@ -87,6 +90,7 @@ class Controller:
             row.id,
             self.new_events,
             lambda trigger, situation: objections(trigger, situation, self.settings, self.models),
+            self.on_its_way(),
         )
         self.measures.decided(judged)
         return judged

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from components.recsys.settings import RetrainSettings
 from monitoring.controller.records import MANUAL, Trigger
-from monitoring.controller.triggers import Objections, Situation
+from monitoring.controller.triggers import ON_ITS_WAY, Objections, Situation
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ def data_quality(case: Case) -> str:
 def breaker(case: Case) -> str:
     failed, most = case.situation.failures, case.settings.breaker_failures
     return f"{failed} runs failed in a row; see why, then `everloop controller resume`" if failed >= most else ""
+
+
+def on_its_way(case: Case) -> str:
+    """What people did before they had the release that answers it asks for nothing new."""
+    return case.situation.on_its_way
 
 
 def cooldown(case: Case) -> str:
@@ -89,6 +94,7 @@ GUARDS: dict[str, Callable[[Case], str]] = {
     "paused": paused,
     "data_quality": data_quality,
     "breaker": breaker,
+    ON_ITS_WAY: on_its_way,
     "cooldown": cooldown,
     "concurrency": concurrency,
     "budget": budget,

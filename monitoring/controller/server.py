@@ -12,13 +12,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
+from components.recsys import clock
 from components.recsys.errors import EverloopError, InputError
 from components.recsys.home import Home
+from components.recsys.ledger import Ledger
+from components.recsys.release import SHORT
 from components.recsys.settings import Settings
 from components.recsys.statuses import Statuses
 from monitoring.controller.app import Webhook, make_app
@@ -137,6 +141,14 @@ def running(home: Home, settings: Settings, launcher: Launcher, told: Told = lam
             thread.join()
 
 
+def answer_of(ledger: Ledger, most_seconds: float) -> str:
+    """The release on its way to people, in a sentence. One that nobody released in the longest time of a rollout is none."""
+    entry = ledger.on_its_way()
+    if entry is None or (clock.now() - datetime.fromisoformat(entry.time)).total_seconds() > most_seconds:
+        return ""
+    return f"release {entry.release[:SHORT]} passed the gate at {entry.time[:16]} and is on its way to people"
+
+
 @contextlib.contextmanager
 def prepared(
     home: Home, settings: Settings, launcher: Launcher, told: Told
@@ -150,7 +162,10 @@ def prepared(
         database = database_of(home, settings)
         try:
             triggers, switches = Triggers(database, retrain.cooldown_seconds), Switches(database)
-            controller = Controller(triggers, switches, launcher, retrain, measures, told)
+            controller = Controller(
+                *(triggers, switches, launcher, retrain, measures, told),
+                on_its_way=lambda: answer_of(Ledger(home), settings.rollout.max_seconds),
+            )
             host, port = listener.getsockname()[:2]
             url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
             worker = Worker(controller, home, settings, url, told)

@@ -26,6 +26,7 @@ JOURNAL = 100_000  # lines kept: years of decisions, or a month of somebody's st
 COLUMNS = [field.name for field in fields(Trigger)]
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM everloop_triggers"
 Checkpoint = Callable[[str], None]
+ON_ITS_WAY = "on_its_way"  # the guard's name: what is asked for is being answered
 DATA_QUALITY = "data_quality"  # a switch, and the reason of runs that the data gate stopped
 
 
@@ -35,6 +36,7 @@ class Situation:
 
     since_last: seconds from the last admission of this model and reason class, whichever way the clock went.
     asked_for: seconds since this was first asked for, after the last run for it and without having been resolved between.
+    on_its_way: the release that a rollout is giving to people, in a sentence; "" for none.
     """
 
     paused: str
@@ -46,6 +48,7 @@ class Situation:
     active: int
     admitted_in_day: int
     new_events: int | None
+    on_its_way: str = ""
 
 
 Objections = list[tuple[str, str]]  # (reason in a word, in a sentence)
@@ -113,14 +116,23 @@ class Triggers:
             row.id,
         )
 
-    def decide(self, number: int, new_events: int | None, judge: Callable[[Trigger, Situation], Objections]) -> Trigger:
+    def decide(
+        self,
+        number: int,
+        new_events: int | None,
+        judge: Callable[[Trigger, Situation], Objections],
+        on_its_way: str = "",
+    ) -> Trigger:
         """ADMITTED, or SUPPRESSED with the first objection. A forced one is admitted over all but its own key."""
         self.checkpoint("before decide")
         with self.database.transaction() as sql:
             row = _get(sql, number)
             if row.state is not State.RECEIVED:
                 return row
-            objections, moment = judge(row, self._situation(sql, row, new_events)), now()
+            objections, moment = (
+                judge(row, replace(self._situation(sql, row, new_events), on_its_way=on_its_way)),
+                now(),
+            )
             if objections and not row.forced:
                 row = self._suppress(sql, row, *objections[0], moment)
             else:
@@ -138,10 +150,8 @@ class Triggers:
 
     def _suppress(self, sql: Sql, row: Trigger, reason: str, detail: str, moment: float) -> Trigger:
         same = sql(
-            f"{SELECT} WHERE key = ? AND state = ? AND reason = ? AND resolved IS NULL ORDER BY id LIMIT 1",
-            row.key,
-            State.SUPPRESSED,
-            reason,
+            f"{SELECT} WHERE key = ? AND state = ? AND reason = ? AND resolved IS NULL AND id >= ? ORDER BY id LIMIT 1",
+            *(row.key, State.SUPPRESSED, reason, _anew(sql, row)),
         )
         if same:
             first = trigger_of(same[0])
@@ -165,10 +175,8 @@ class Triggers:
             *(moment, row.model, row.reason_class),
         )[0][0]
         ((asked,),) = sql(
-            "SELECT MIN(received) FROM everloop_triggers WHERE model = ? AND reason_class = ? AND resolved IS NULL"
-            " AND id > (SELECT COALESCE(MAX(id), 0) FROM everloop_triggers"
-            " WHERE model = ? AND reason_class = ? AND (admitted IS NOT NULL OR resolved IS NOT NULL))",
-            *(row.model, row.reason_class, row.model, row.reason_class),
+            "SELECT MIN(received) FROM everloop_triggers WHERE model = ? AND reason_class = ? AND id > ?",
+            *(row.model, row.reason_class, _anew(sql, row)),
         )
         # Distance in both directions, so that a clock set back neither opens the budget nor shuts it for long.
         ((in_day,),) = sql("SELECT COUNT(*) FROM everloop_triggers WHERE ABS(? - admitted) < ?", moment, DAY)
@@ -289,6 +297,17 @@ def note(sql: Sql, what: str, detail: str = "", number: int | None = None) -> No
 
 def now() -> float:
     return clock.now().timestamp()
+
+
+def _anew(sql: Sql, row: Trigger) -> int:
+    """The row since which this has been asked for without a break: a run began, the alert was resolved, or an answer to it
+    was on its way to people."""
+    ((number,),) = sql(
+        "SELECT COALESCE(MAX(id), 0) FROM everloop_triggers WHERE model = ? AND reason_class = ? AND id < ?"
+        " AND (admitted IS NOT NULL OR resolved IS NOT NULL OR reason = ?)",
+        *(row.model, row.reason_class, row.id, ON_ITS_WAY),
+    )
+    return int(number)
 
 
 def _count(sql: Sql) -> int:

@@ -228,7 +228,17 @@ def test_what_our_own_alerts_say_is_understood():
 
 def test_every_guard_is_counted_under_its_own_name_only(desk):
     assert list(GUARDS) == [
-        *("unknown_model", "paused", "data_quality", "breaker", "cooldown", "concurrency", "budget", "settling"),
+        *(
+            "unknown_model",
+            "paused",
+            "data_quality",
+            "breaker",
+            "on_its_way",
+            "cooldown",
+            "concurrency",
+            "budget",
+            "settling",
+        ),
         "few_events",
         "dry_run",
     ]

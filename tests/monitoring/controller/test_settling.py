@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from components.recsys.home import Home
+from components.recsys.ledger import Ledger
 from components.recsys.settings import RetrainSettings
 from monitoring.controller.records import State
+from monitoring.controller.server import answer_of
 
 HOURS = 48
 
@@ -50,3 +53,32 @@ def test_after_its_run_a_reason_must_last_again(patient, drift):
 
 def test_other_reasons_do_not_wait(patient, drift):
     assert patient.ask(replace(drift, reason_class="quality")).state is State.RUNNING
+
+
+def test_while_an_answer_is_on_its_way_to_people_nothing_is_started(patient, drift):
+    patient.controller.on_its_way = lambda: "release 9f2c is on its way"
+    first = patient.ask(drift)
+    assert (first.state, first.reason, first.detail) == (State.SUPPRESSED, "on_its_way", "release 9f2c is on its way")
+    patient.wait(hours=HOURS + 1)
+    assert patient.ask(drift).reason == "on_its_way"
+    # What was asked for before people had the answer does not count once they have it.
+    patient.controller.on_its_way = lambda: ""
+    patient.wait(hours=1)
+    assert patient.ask(drift).reason == "settling"
+    patient.wait(hours=HOURS + 1)
+    assert patient.ask(drift).state is State.RUNNING
+
+
+def test_the_ledger_tells_what_is_on_its_way_until_its_rollout_ends_or_was_forgotten(tmp_path):
+    home = Home(tmp_path)
+    ledger = Ledger(home)
+    assert answer_of(ledger, 3600) == ""
+    ledger.append("promote", "a" * 64, "the first")
+    ledger.append("approve", "b" * 64, "better")
+    assert answer_of(ledger, 3600).startswith("release bbbbbbbbbbbb passed the gate")
+    assert answer_of(ledger, -1) == ""
+    ledger.append("abort", "b" * 64, "worse after all")
+    assert answer_of(ledger, 3600) == ""
+    ledger.append("approve", "c" * 64, "better")
+    ledger.append("promote", "c" * 64, "survived its rollout")
+    assert answer_of(ledger, 3600) == ""
