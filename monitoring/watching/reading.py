@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from components.recsys.drift import Counter, Plan, make_plan
+from components.recsys.drift.windows import YEAR
 from components.recsys.home import Home
 from components.recsys.intake import tables
 from components.recsys.predictions import EVENTS, PREDICTIONS, prediction_of
@@ -55,8 +56,9 @@ class Reader:
         plan = self.plan(reference)
         counter = Counter(plan)
         memory = Memory(reference.key(self.drift), counter.counts, counter.exposure, looked=today)
-        logged = self._count_segments(memory, counter, self._first_day(reference, today), today, everything=True)
-        self._count_table(memory, counter, reference, self._first_day(reference, today), logged)
+        first, first_total = self._first_day(reference, today), self._first_total(reference, today)
+        logged = self._count_segments(memory, counter, first, today, everything=True)
+        self._count_table(memory, counter, reference, first_total, logged, first)
         self.forget(memory, counter, reference, today)
         return memory, counter
 
@@ -79,7 +81,7 @@ class Reader:
             first = counter.counts.first_day(counter.plan.columns_of(stream))
             if first is not None:
                 wanted |= set(range(first, first + 2 * span))
-        counter.counts.keep(wanted)
+        counter.counts.keep(wanted, totals=range(self._first_total(reference, today), today + 2 * span))
         counter.exposure.keep(range(today - 2 * span, today + 2 * span))
         memory.segments = {day: keys for day, keys in memory.segments.items() if day >= today - 2 * LATE_DAYS - span}
 
@@ -115,6 +117,10 @@ class Reader:
         span, count = self.drift.window_days, self.drift.baseline_windows
         return min(reference.trained_until - span * count, today - span * (count + 2))
 
+    def _first_total(self, reference: Reference, today: int) -> int:
+        """The earliest day of which the totals are needed: of the same weeks a year before, one window to spare."""
+        return min(reference.trained_until, today) - YEAR - 2 * self.drift.window_days
+
     def _table(self, reference: Reference, first: int, last: int) -> Iterator[pl.DataFrame]:
         """Rows of the event table, in pieces."""
         table = tables.open_table(self.home, "events", reference.events)
@@ -127,14 +133,15 @@ class Reader:
                 yield pl.concat([pl.DataFrame(schema=SCHEMA), piece], how="diagonal_relaxed")
 
     def _count_table(
-        self, memory: Memory, counter: Counter, reference: Reference, first: int, logged: set[int]
+        self, memory: Memory, counter: Counter, reference: Reference, first: int, logged: set[int], whole: int
     ) -> None:
-        """Rows whose event the log has not told."""
+        """Rows whose event the log has not told. Of days before `whole` the totals alone are held, or a year would not be small."""
         for piece in self._table(reference, first, 100_000):
             if logged:
                 new = [id_of(f"e:{event}") not in logged for event in piece["event_id"].fill_null("")]
                 piece = piece.filter(pl.Series(new, dtype=pl.Boolean))
             counter.add_events(piece)
+            counter.counts.keep([day for day in counter.counts.days if day >= whole], totals=range(first, whole))
             _newest(memory, "events", piece["timestamp"].max())
 
     def _count_segments(self, memory: Memory, counter: Counter, first: int, today: int, everything: bool) -> set[int]:

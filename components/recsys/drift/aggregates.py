@@ -7,7 +7,8 @@
 
 Counts are integers in units of 1 / UNIT, so sums do not depend on the order of rows, and those of two monitors add up to
 what one would have counted. Users are spread over SHARDS by a hash: shards are independent of each other while the events
-of one user are not, so a null made of whole shards knows how much the same people's weeks differ.
+of one user are not, so a null made of whole shards knows how much the same people's weeks differ. Of days long ago only the
+totals are kept, a SHARDS-th of the memory: enough for how far weeks of a year ago lay apart.
 """
 
 import io
@@ -36,11 +37,15 @@ def shards_of(users: Iterable[str | None]) -> Longs:
 
 
 class Aggregates:
-    """days: (SHARDS, width) int64 by day since 1970. Merging is associative and commutative; `==` compares all counts."""
+    """days: (SHARDS, width) int64 by day since 1970. past: (width,) of days of which the shards are forgotten.
 
-    def __init__(self, width: int, days: dict[int, Longs] | None = None) -> None:
+    Merging is associative and commutative; `==` compares all counts.
+    """
+
+    def __init__(self, width: int, days: dict[int, Longs] | None = None, past: dict[int, Longs] | None = None) -> None:
         self.width = width
         self.days: dict[int, Longs] = days or {}
+        self.past: dict[int, Longs] = past or {}
 
     def add(self, days: Longs, shards: Longs, rows: Longs, of: Any, start: int) -> None:
         """Count rows. days, shards, rows: (n,), rows of `of`, the (kinds, columns) counts that one such row gives.
@@ -63,6 +68,8 @@ class Aggregates:
         assert self.width == other.width, "counts of other features"
         for day, counts in other.days.items():
             self._day(day)[:] += counts
+        for day, total in other.past.items():
+            self.past[day] = self.past[day] + total if day in self.past else total.copy()
 
     def window(self, first: int, days: int) -> Longs:
         """(SHARDS, width) the sum of some days; days without rows are 0."""
@@ -72,38 +79,70 @@ class Aggregates:
                 total += self.days[day]
         return total
 
+    def total(self, first: int, days: int) -> Longs:
+        """(width,) the sum of some days over all users, days long ago included."""
+        total = np.zeros(self.width, np.int64)
+        for day in range(first, first + days):
+            if day in self.days:
+                total += self.days[day].sum(axis=0)
+            if day in self.past:
+                total += self.past[day]
+        return total
+
     def first_day(self, columns: slice) -> int | None:
-        """The first day on which these columns counted something."""
+        """The first day on which these columns counted something, of those whose shards are kept."""
         with_rows = [day for day, counts in self.days.items() if counts[:, columns].any()]
         return min(with_rows) if with_rows else None
 
-    def keep(self, wanted: Iterable[int]) -> None:
-        """Forget all other days."""
+    def keep(self, wanted: Iterable[int], totals: range = range(0)) -> None:
+        """Forget all other days, of those in `totals` only the shards."""
         wanted = set(wanted)
-        self.days = {day: counts for day, counts in self.days.items() if day in wanted}
+        for day in [day for day in self.days if day not in wanted]:
+            counts = self.days.pop(day).sum(axis=0)
+            if day in totals and counts.any():
+                self.past[day] = self.past[day] + counts if day in self.past else counts
+        self.past = {day: total for day, total in self.past.items() if day in totals}
 
     def to_bytes(self) -> bytes:
         """Compressed arrays without pickle."""
         file = io.BytesIO()
         order = sorted(self.days)
         stacked = np.stack([self.days[day] for day in order]) if order else np.zeros((0, SHARDS, self.width), np.int64)
-        np.savez_compressed(file, days=np.array(order, np.int64), counts=stacked, allow_pickle=False)
+        past = sorted(self.past)
+        totals = np.stack([self.past[day] for day in past]) if past else np.zeros((0, self.width), np.int64)
+        np.savez_compressed(
+            file,
+            days=np.array(order, np.int64),
+            counts=stacked,
+            past=np.array(past, np.int64),
+            totals=totals,
+            allow_pickle=False,
+        )
         return file.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Aggregates":
         """The reverse. Raises ValueError, KeyError, OSError or zipfile's error for anything else."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            days, counts = arrays["days"], arrays["counts"]
-        if counts.ndim != 3 or counts.shape[:2] != (len(days), SHARDS):
+            days, counts, past, totals = (arrays[name] for name in ("days", "counts", "past", "totals"))
+        if counts.ndim != 3 or counts.shape[:2] != (len(days), SHARDS) or totals.shape != (len(past), counts.shape[2]):
             raise ValueError("not the counts of days")
-        return cls(counts.shape[2], {int(day): count.copy() for day, count in zip(days, counts, strict=True)})
+        return cls(
+            counts.shape[2],
+            {int(day): count.copy() for day, count in zip(days, counts, strict=True)},
+            {int(day): total.copy() for day, total in zip(past, totals, strict=True)},
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Aggregates) or self.width != other.width:
             return NotImplemented if not isinstance(other, Aggregates) else False
-        mine, theirs = _counted(self.days), _counted(other.days)
-        return mine.keys() == theirs.keys() and all(np.array_equal(mine[day], theirs[day]) for day in mine)
+        return all(
+            mine.keys() == theirs.keys() and all(np.array_equal(mine[day], theirs[day]) for day in mine)
+            for mine, theirs in (
+                (_counted(self.days), _counted(other.days)),
+                (_counted(self.past), _counted(other.past)),
+            )
+        )
 
     __hash__ = None  # type: ignore[assignment]  # it changes
 

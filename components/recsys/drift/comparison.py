@@ -5,9 +5,10 @@
 Finding(kind='data', feature='organic.class', distance=0.35, limit=0.12, p=0.0005, detected=True, ..., moved=('economy 31 % -> 52 %', ...))
 
 A feature drifts when there are enough events, the p-value corrected over all features is at most `alpha`, and the distance is
-beyond `min_effect` and beyond `baseline_factor` times the largest of what the baseline's own windows differ by and what chance
-gives windows of this size. The p-value alone would call every slow change of a season drift, the limit alone would not know
-how many people a difference rests on.
+beyond `min_effect` and beyond `baseline_factor` times the largest of what the baseline's own windows differ by, what the same
+two windows differed by a year before (where the counts reach back so far) and what chance gives windows of this size: the
+second summer is no drift, the first one is. The p-value alone would call every slow change of a season drift, the limit alone
+would not know how many people a difference rests on.
 """
 
 from collections.abc import Mapping
@@ -21,9 +22,10 @@ from components.recsys.drift.aggregates import SHARDS, UNIT, Aggregates, Longs
 from components.recsys.drift.distances import shares
 from components.recsys.drift.null import measure_of, swap_test
 from components.recsys.drift.plan import Feature, Plan
-from components.recsys.drift.windows import Windows
+from components.recsys.drift.windows import Windows, a_year_before
 from components.recsys.settings import DriftSettings
 
+Pair = tuple[Longs, Longs]  # (width,) counts of two windows, the newer first
 TOLD = 3  # bins named in a finding
 
 
@@ -58,7 +60,8 @@ def compare(
     verdicts_only: no p-values where no distance is beyond its limit. The verdicts are the same at a tenth of the time.
     """
     before, after, shared = (np.zeros((SHARDS, plan.width), np.int64) for _ in range(3))
-    baselines: dict[str, list[Longs]] = {}
+    baselines: dict[str, list[Pair]] = {}
+    seasons: dict[str, Pair] = {}
     for stream, chosen in windows.items():
         columns = plan.columns_of(stream)
         if chosen is None:
@@ -68,8 +71,10 @@ def compare(
         before[:, columns] = whole[0][:, columns]
         both = chosen.shared()
         shared[:, columns] = counts.window(both.start, len(both))[:, columns]
-        baselines[stream] = [window.sum(axis=0) for window in whole]
-    facts = [_facts(feature, windows, before, after, baselines, settings) for feature in plan.features]
+        baselines[stream] = list(pairwise(window.sum(axis=0) for window in whole))
+        last_year, baseline_then = (counts.total(first, chosen.days) for first in a_year_before(chosen))
+        seasons[stream] = (last_year, baseline_then)
+    facts = [_facts(feature, windows, before, after, baselines, seasons, settings) for feature in plan.features]
     tested = [feature for feature, (_, untested) in zip(plan.features, facts, strict=True) if not untested]
     p: dict[str, tuple[float, float]] = {}
     if tested and not (verdicts_only and not _any_beyond(plan.features, facts, before, after)):
@@ -98,7 +103,8 @@ def _facts(
     windows: Mapping[str, Windows | None],
     before: Longs,
     after: Longs,
-    baselines: Mapping[str, list[Longs]],
+    baselines: Mapping[str, list[Pair]],
+    seasons: Mapping[str, Pair],
     settings: DriftSettings,
 ) -> tuple[float, str]:
     """The limit, or why there is none yet."""
@@ -111,9 +117,19 @@ def _facts(
     for counted, which in ((after, "last window"), (before, "baseline's newest window")):
         if (rows := _rows(counted.sum(axis=0), feature)) < least:
             return 0.0, f"{rows} rows in the {which}, {least} needed"
-    own = [window for window in baselines[feature.stream] if _rows(window, feature) >= least]
-    apart = [float(feature.distance(newer[feature.columns], older[feature.columns])) for newer, older in pairwise(own)]
-    return max(_least(feature, settings), settings.baseline_factor * max(apart, default=0.0)), ""
+    # One week tells nothing of how far weeks lie apart: until there are two, as far as the least that counts.
+    apart = _apart(feature, baselines[feature.stream], least) or [_least(feature, settings)]
+    season = _apart(feature, [seasons[feature.stream]], least)
+    return max(_least(feature, settings), settings.baseline_factor * max(apart + season)), ""
+
+
+def _apart(feature: Feature, pairs: list[Pair], least: int) -> list[float]:
+    """Distances of the pairs that have rows enough."""
+    return [
+        float(feature.distance(newer[feature.columns], older[feature.columns]))
+        for newer, older in pairs
+        if min(_rows(newer, feature), _rows(older, feature)) >= least
+    ]
 
 
 def _finding(

@@ -10,6 +10,8 @@ new shows in proportion from the first day on, and at the moment of a release th
 
 from dataclasses import dataclass
 
+YEAR = 364  # days: 52 whole weeks, so that weekdays meet weekdays
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -27,6 +29,12 @@ class Windows:
     def shared(self) -> range:
         """The days that the last window and the newest one of the baseline have in common."""
         return range(max(self.last, self.baseline[0]), min(self.last, self.baseline[0]) + self.days)
+
+
+def a_year_before(chosen: Windows) -> tuple[int, int]:
+    """First days of the last window and of the baseline's newest one, a year ago. A season that begins on a date is one or two
+    days further in that year's window than in this one's, never behind it."""
+    return chosen.last - YEAR, chosen.baseline[0] - YEAR
 
 
 def windows(today: int, anchor: int, first: int, days: int, count: int, least: int = 1) -> Windows | None:

@@ -183,3 +183,21 @@ def quiet(first_quiet: Life, tmp_path: Path) -> Life:
 def shifted(first_shifted: Life, tmp_path: Path) -> Life:
     """People turn to economy flights on day 74."""
     return copied(first_shifted, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def second_year(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    """The weeks around two summers, days 92 and 457; a champion trained until day 450, and what came after in the log. Every day
+    for itself, so that nobody tires of what was seen a year ago."""
+    trained, summer = 450, 457
+    world, folder = World(1, n_users=600, n_items=200), tmp_path_factory.mktemp("years")
+    settings = load_settings(
+        overrides=["drift.evidently=false", "drift.permutations=1200", "drift.min_effect=0.05", "drift.min_energy=0.03"]
+    )
+    days = [*range(50, 110), *range(trained - 30, summer + 16)]
+    organic = pl.concat(world.history(1, start=day) for day in days)
+    life = Life(Home(folder / "home"), world, settings, today=trained, organic=organic)
+    life.ingest(organic.filter(pl.col("timestamp") < moment(trained)), folder / "base")
+    life.train()
+    life.live_organically(trained, summer + 15)
+    return life

@@ -33,6 +33,22 @@ def test_verdicts_alone_are_the_same_verdicts(counted):
         assert {finding.feature for finding in quick if finding.detected} == world.detected(day)
 
 
+def test_with_one_week_of_baseline_the_limit_is_as_if_weeks_lay_as_far_apart_as_counts_at_least(counted):
+    world = counted(1)
+    one, two = (
+        compare(
+            world.counter.counts,
+            world.plan,
+            {"organic": windows(FIRST + 81, FIRST + 60, FIRST + first, 7, 4)},
+            world.settings,
+        )
+        for first in (53, 46)
+    )
+    limits = [next(each.limit for each in findings if each.feature == "organic.class") for findings in (one, two)]
+    assert limits[0] == pytest.approx(world.settings.baseline_factor * world.settings.min_effect)
+    assert limits[1] < limits[0]
+
+
 def test_what_moved_is_said_in_words(counted):
     finding = next(each for each in counted(1, "economy").on(81) if each.feature == "organic.class")
     assert finding.moved[0].startswith("economy ")

@@ -37,6 +37,11 @@ def test_a_fall_of_the_click_rate_is_seen():
 
 
 @pytest.mark.parametrize("seed", range(5))
+def test_a_fall_of_a_quarter_is_seen_with_lists_enough(seed):
+    assert quality_of(lists([0.7] * 28 + [0.525] * 7, a_day=200, seed=seed), CHOSEN, DriftSettings()).dropped
+
+
+@pytest.mark.parametrize("seed", range(5))
 def test_the_same_rate_is_no_fall(seed):
     assert not quality_of(lists([0.3] * 35, seed=seed), CHOSEN, DriftSettings()).dropped
 
