@@ -46,7 +46,7 @@ SETTINGS: Json = {
     "log": {"flush_seconds": 0.1, "segment_seconds": 0.5},
     "drift": {"interval_seconds": 0.5},
     "rollout": {"interval_seconds": 0.25, "bake_seconds": DAY, "min_lists": 150},
-    "retrain": {"cooldown_seconds": 7 * DAY, "settle_seconds": {"drift": 3 * DAY}},
+    "retrain": {"cooldown_seconds": 7 * DAY, "settle_seconds": {"drift": 4 * DAY}},
     "gateway": {"timeout_seconds": 1.0, "poll_seconds": 0.1},
 }
 
