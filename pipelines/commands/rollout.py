@@ -10,7 +10,7 @@ from rich.markup import escape
 from components.recsys.errors import InputError, Refused
 from components.recsys.home import DEFAULT, Home
 from components.recsys.ledger import Ledger
-from components.recsys.policy import gradual
+from components.recsys.policy import gradual, set_gradual
 from components.recsys.release import SHORT, judged_of, releases_of, resolve, verify
 from components.recsys.settings import load_settings
 from components.recsys.statuses import Statuses
@@ -32,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
     group.command(epilog="[bold]Example[/]\n\neverloop rollout pause --reason 'a sale is on'")(pause)
     group.command(epilog="[bold]Example[/]\n\neverloop rollout resume")(resume)
     group.command(epilog="[bold]Example[/]\n\neverloop rollout abort --reason 'complaints'")(abort)
+    group.command(epilog="[bold]Examples[/]\n\neverloop rollout policy\n\neverloop rollout policy direct")(policy)
     app.add_typer(group)
 
 
@@ -54,6 +55,32 @@ def run(
     return main(home, load_settings(settings, set_), told=say, ready=ready, stop_predictors=stop_predictors)
 
 
+def policy(
+    wanted: Annotated[
+        str, typer.Argument(help="gradual: a rollout for what passes the gate. direct: at once. By default it is told.")
+    ] = "",
+    home: HomeOption = DEFAULT,
+    json: JsonOption = False,
+) -> int:
+    """How releases of this home go out; `everloop up` makes it gradual."""
+    if wanted not in ("", "gradual", "direct"):
+        raise InputError(f"'{wanted}' is no policy; known are gradual and direct")
+    place = Home(home)
+    if wanted:
+        set_gradual(place.store, wanted == "gradual")
+    now = "gradual" if gradual(place.store) else "direct"
+    if not answer({"policy": now}, json):
+        out.print(
+            "what passes the gate is given to a few people first, by the rollout engine"
+            if now == "gradual"
+            else "what passes the gate is the champion at once"
+        )
+        next_step(
+            "everloop rollout status" if now == "gradual" else "everloop rollout policy gradual   ·   everloop up"
+        )
+    return 0
+
+
 def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
     """The last rollout: its state, its guards, and whether the engine runs."""
     place = Home(home)
@@ -72,6 +99,8 @@ def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
         out.print("[yellow]the engine does not run[/]" + (f"; its last word is from {told.time}" if told.time else ""))
     elif value["engine"]["fault"]:
         out.print(f"[yellow]the engine's last turn failed:[/] {escape(value['engine']['fault'])}")
+    if told.facts.get("waits_for"):
+        out.print(f"[yellow]waiting[/] {escape(told.facts['waits_for'])}")
     if rollout is None:
         out.print("there was no rollout yet")
         next_step("everloop rollout start DIGEST --reason WHY")

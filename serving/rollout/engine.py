@@ -189,7 +189,24 @@ class Engine:
         if evidence is None or evidence.rollout.step != rollout.step:
             return False  # the step is younger than the last look
         lists = evidence.sides[CANDIDATE].ripe[rollout.step]
-        return lists >= wanted.min_lists and self._age(rollout.since, now()) >= wanted.bake_seconds
+        old_enough = self._age(rollout.since, now()) >= wanted.bake_seconds
+        return lists >= wanted.min_lists and old_enough and not self._unseen(rollout)
+
+    def _unseen(self, rollout: Rollout) -> str:
+        """What clicks do not rule out yet, before the step after which nobody is left to compare with; "" when enough is known."""
+        wanted, evidence = self.settings.rollout, self.evidence
+        following = wanted.steps[rollout.step + 1 : rollout.step + 2]
+        clicks = next((verdict for verdict in self.verdicts if verdict.guard == "clicks"), None)
+        if rollout.state != "step" or following != (1.0,) or wanted.detectable_loss >= 1 or clicks is None:
+            return ""
+        if clicks.interval is None:  # where nobody sends clicks at all, there is nothing to wait for
+            return clicks.sentence if evidence and evidence.unnamed else ""
+        high = clicks.interval["high"]
+        if clicks.state == "passes" or (high is not None and high < wanted.detectable_loss):
+            return ""
+        return (
+            f"before everybody gets it: clicks do not rule out yet that {wanted.detectable_loss:.0%} of them are lost"
+        )
 
     def _shadowed(self) -> int:
         return self.evidence.shadow.lists if self.evidence else 0
@@ -320,6 +337,7 @@ class Engine:
             "lists": lists,  # of the candidate at this step
             "ripe_lists": ripe,
             "min_lists": self.settings.rollout.min_lists,
+            "waits_for": self._unseen(rollout) if rollout else "",
             "guards": [verdict.to_dict() for verdict in self.verdicts] if rollout else [],
             "predictors": self.predictors.facts(),
         }

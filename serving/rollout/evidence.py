@@ -36,7 +36,8 @@ Outcome = Literal["clicks", "fallbacks"]
 Value = TypeVar("Value")
 
 MOST_FIRST_LISTS = 20_000  # of each step that are kept whole, for coverage; 20 MB
-MOST_EARLY_CLICKS = 100_000  # whose list has not been read yet
+MOST_EARLY_CLICKS = 100_000  # requests with clicks whose list has not been read yet
+MOST_EARLY_ITEMS = 100  # of each of them
 SETTLING = (
     2.0  # times the age at which a segment is closed: until then the clicks of the same moments may be on their way
 )
@@ -76,13 +77,17 @@ class Side:
 
 @dataclass(slots=True)
 class Waiting:
-    """A list that may still be clicked. read: when we read it, monotonic seconds. row: in the table of users."""
+    """A list that may still be clicked. read: when we read it, monotonic seconds. row: in the table of users.
+
+    items: what it showed; a click on anything else is somebody's who sends their last request id with every click.
+    """
 
     time: str
     read: float
     side: Side
     step: int
     row: int
+    items: tuple[str, ...]
     clicked: bool = False
     counted: bool = False
 
@@ -136,7 +141,7 @@ class Evidence:
         self.first_lists: dict[int, list[tuple[bool, tuple[str, ...]]]] = {}
         self.waiting: dict[str, Waiting] = {}
         self.ripening: deque[Waiting] = deque()
-        self.early: dict[str, None] = {}
+        self.early: dict[str, set[str]] = {}  # request -> items clicked
         self.segments: set[str] = set()
         self.since = datetime.fromisoformat(rollout.began)
         self.from_day = min(self.since, at) - BACK
@@ -168,6 +173,7 @@ class Evidence:
         if record.user:
             meant = variant_of(bucket(self.rollout.salt, record.user), steps[step][1])
             self.misplaced += meant != record.variant
+        items = tuple(shown.item for shown in record.items)
         known = (user, step, candidate) in self.users.rows
         row = self.users.row(user, step, candidate)
         self.sides[record.variant].add(record, step)
@@ -178,13 +184,12 @@ class Evidence:
                 self.placed.setdefault(step, Counter())[record.variant] += 1
             first = self.first_lists.setdefault(step, [])
             if len(first) < MOST_FIRST_LISTS:
-                first.append((candidate, tuple(shown.item for shown in record.items)))
-        waiting = Waiting(record.time, time.monotonic(), self.sides[record.variant], step, row)
+                first.append((candidate, items))
+        waiting = Waiting(record.time, time.monotonic(), self.sides[record.variant], step, row, items)
         self.waiting[record.request_id] = waiting
         self.ripening.append(waiting)
-        if record.request_id in self.early:
-            del self.early[record.request_id]
-            self._clicked(waiting)
+        for item in self.early.pop(record.request_id, ()):
+            self._clicked(waiting, item)
         return True
 
     def click(self, event: dict[str, Any]) -> None:
@@ -195,16 +200,22 @@ class Evidence:
         if not request:
             self.unnamed += 1
             return
+        item = str(event.get("item_id", ""))
         waiting = self.waiting.get(request)
         if waiting is not None:
-            self._clicked(waiting)
+            self._clicked(waiting, item)
+        elif request in self.early:
+            if len(self.early[request]) < MOST_EARLY_ITEMS:
+                self.early[request].add(item)
         elif len(self.early) < MOST_EARLY_CLICKS:
-            self.early[request] = None
+            self.early[request] = {item}
 
     def groups(self, outcome: Outcome) -> Groups:
         return self.users.groups(outcome)
 
-    def _clicked(self, waiting: Waiting) -> None:
+    def _clicked(self, waiting: Waiting, item: str) -> None:
+        if item not in waiting.items:
+            return
         if waiting.counted and not waiting.clicked:
             self.users.columns["clicks"][waiting.row] += 1
         waiting.clicked = True

@@ -160,8 +160,8 @@ def loss_bounds(groups: Groups, alpha: float) -> tuple[float, float]:
         ready = min(harm.candidate_users, harm.champion_users) >= LEAST_USERS and harm.information > 0
         return ready and -harm.difference * harm.information >= boundary(harm.information, alpha / 2, harm.tuned)
 
-    low, high = -10.0, 1.0
-    return _edge(too_small, high, low), _edge(too_large, low, high)
+    low, high = -10.0, 0.999  # a loss of everything has no variance, so no test
+    return _edge(too_small, high, low), _edge(too_large, low, high) if too_large(high) else 1.0
 
 
 def _edge(rejected: Callable[[float], bool], inside: float, outside: float) -> float:

@@ -173,6 +173,10 @@ class RolloutSettings(Section):
         default=0.1,
         description="Relative loss of click rate that is still accepted; the rollout is aborted once a larger one is proven.",
     )
+    detectable_loss: Share = Field(
+        default=0.5,
+        description="Loss of clicks to be ruled out before the step to everybody, after which none is left to compare with. 1: nothing.",
+    )
     max_error_rate: Share = Field(default=0.01, description="Share of the candidate's requests that may fail.")
     max_latency_ratio: Positive = Field(
         default=2.0, description="Candidate's 95th percentile of latency against the champion's."

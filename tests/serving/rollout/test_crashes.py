@@ -63,7 +63,7 @@ def story(home, quick, elsewhere, traffic, at, after, abort):
     """A whole rollout under an engine that dies at its `at`-th write and is started anew; whether it died."""
     mortal = Home(home.url)
     mortal.store = Mortal(home.store, at, after)
-    settings = quick(min_lists=5, bake_seconds=60)
+    settings = quick(min_lists=5, bake_seconds=60, detectable_loss=1)
     Ledger(home).append("approve", B, "beats the champion")
     engine, died = Engine(mortal, settings, elsewhere), False
     people = traffic(home, people=300)

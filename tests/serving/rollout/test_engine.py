@@ -3,7 +3,7 @@
 import pytest
 
 from components.recsys.ledger import Ledger
-from components.recsys.predictions import PREDICTIONS
+from components.recsys.predictions import EVENTS, PREDICTIONS
 from components.recsys.routes import Routes
 from serving.rollout import engine as engines
 from serving.rollout.engine import Engine
@@ -54,6 +54,33 @@ def test_at_first_everybody_is_routed_to_the_champion(engine, home):
     assert facts["champion"] == A
     engine.turn()
     assert Routes.read(home.store) == routes  # nothing changed, nothing written
+
+
+def test_before_everybody_gets_it_a_loss_of_clicks_must_have_been_ruled_out(home, quick, elsewhere, traffic):
+    approve(home)
+    engine, people = Engine(home, quick(min_lists=5, bake_seconds=60, detectable_loss=0.05), elsewhere), traffic()
+    facts = until_end(engine, people, rounds=4, lists=60)
+    assert (facts["state"], facts["share"]) == ("step", 0.25)
+    assert "clicks do not rule out yet that 5% of them are lost" in facts["waits_for"]
+    hasty = Engine(home, quick(min_lists=5, bake_seconds=60, detectable_loss=1), elsewhere)
+    assert until_end(hasty, people, rounds=4, lists=60)["state"] == "promoted"
+
+
+def test_where_clicks_name_no_list_nobody_is_given_it_unseen(home, quick, elsewhere, traffic):
+    approve(home)
+    people = traffic(click={})
+    engine = Engine(home, quick(min_lists=5, bake_seconds=60), elsewhere)
+    engine.turn()
+    people.write(EVENTS, [b'{"user_id": "u1", "item_id": "i1", "event": "click"}'])
+    facts = until_end(engine, people, rounds=6, lists=60)
+    assert (facts["state"], facts["share"]) == ("step", 0.25)
+    assert "1 clicks name no list" in facts["waits_for"]
+
+
+def test_where_nobody_sends_clicks_the_other_guards_decide(home, quick, elsewhere, traffic):
+    approve(home)
+    engine = Engine(home, quick(min_lists=5, bake_seconds=60), elsewhere)
+    assert until_end(engine, traffic(click={}), rounds=10, lists=60)["state"] == "promoted"
 
 
 def test_an_equal_candidate_goes_from_5_to_25_to_100_percent_and_is_promoted(engine, home, traffic):

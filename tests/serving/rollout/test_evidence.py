@@ -69,7 +69,7 @@ def test_records_belong_to_the_step_whose_routes_they_were_made_with(evidence, r
 
 def test_a_failure_that_the_champion_answered_is_the_candidates(evidence, rollout, clock, traffic):
     sent(traffic, PREDICTIONS, made(rollout, clock, release=A, failed="timeout", fallback="unknown_user"))
-    sent(traffic, EVENTS, {"request_id": "q1", "event": "click"})
+    sent(traffic, EVENTS, {"request_id": "q1", "item_id": "i1", "event": "click"})
     clock.forward(61)
     evidence.look(rollout, clock.time)
     side = evidence.sides["candidate"]
@@ -80,18 +80,25 @@ def test_a_failure_that_the_champion_answered_is_the_candidates(evidence, rollou
 
 
 def test_a_list_counts_once_it_had_time_to_be_clicked_however_its_click_comes(evidence, rollout, clock, traffic):
-    sent(traffic, EVENTS, {"request_id": "q1", "event": "click", "event_id": "e1"})  # before its list
+    sent(traffic, EVENTS, {"request_id": "q1", "item_id": "i1", "event": "click", "event_id": "e1"})  # before its list
     sent(traffic, PREDICTIONS, made(rollout, clock), made(rollout, clock, "q2"))
     evidence.look(rollout, clock.time)
     assert evidence.groups("clicks").lists.sum() == 0
     clock.forward(61)
     evidence.look(rollout, clock.time)
-    sent(traffic, EVENTS, *[{"request_id": "q1", "event": "click", "event_id": "e1"}] * 3)  # copies
-    sent(traffic, EVENTS, {"request_id": "q2", "event": "booking"}, {"request_id": "other", "event": "click"}, [1], 7)
+    sent(traffic, EVENTS, *[{"request_id": "q1", "item_id": "i1", "event": "click", "event_id": "e1"}] * 3)  # copies
+    sent(
+        traffic,
+        EVENTS,
+        {"request_id": "q2", "item_id": "i1", "event": "booking"},
+        {"request_id": "other", "event": "click"},
+        [1],
+        7,
+    )
     evidence.look(rollout, clock.time)
     groups = evidence.groups("clicks")
     assert (groups.lists.tolist(), groups.hits.tolist()) == ([2.0], [1.0])
-    sent(traffic, EVENTS, {"request_id": "q2", "event": "view"})  # late
+    sent(traffic, EVENTS, {"request_id": "q2", "item_id": "i1", "event": "view"})  # late
     evidence.look(rollout, clock.time)
     assert evidence.groups("clicks").hits.tolist() == [2.0]
 
@@ -215,3 +222,23 @@ def test_clicks_that_name_no_list_are_told_where_there_is_nothing_to_compare(evi
     verdict = clicks(evidence, RolloutSettings(), 0.025)
     assert verdict.state == "undecided"
     assert "3 clicks name no list" in verdict.sentence
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["after the list", "before the list"])
+def test_a_click_counts_for_a_list_only_on_what_the_list_showed(evidence, rollout, clock, traffic, early):
+    lists = [made(rollout, clock), made(rollout, clock, "q2", "u2")]
+    events = [
+        {"user_id": "u1", "item_id": "elsewhere", "event": "click", "request_id": "q1"},
+        {"user_id": "u2", "item_id": "elsewhere", "event": "click", "request_id": "q2"},
+        {"user_id": "u2", "item_id": "i1", "event": "click", "request_id": "q2"},
+    ]
+    for event in events if early else []:
+        evidence.click(event)
+    sent(traffic, PREDICTIONS, *lists)
+    evidence.look(rollout, clock.time)
+    for event in [] if early else events:
+        evidence.click(event)
+    clock.forward(61)
+    evidence.look(rollout, clock.time)
+    groups = evidence.groups("clicks")
+    assert (groups.lists.sum(), groups.hits.sum()) == (2, 1)

@@ -39,7 +39,7 @@ class Told:
         )  # fmt: skip
         self.evidence.take(record, self.rollout.epochs())
         if clicked:
-            self.evidence.click({"request_id": record.request_id, "event": "click"})
+            self.evidence.click({"request_id": record.request_id, "item_id": record.items[0].item, "event": "click"})
 
     def both(self, count, **more):
         for _ in range(count):

@@ -217,3 +217,18 @@ def test_quantile_bounds_hold_at_all_sizes_together():
     assert wrong / ROLLOUTS <= slack(0.05, ROLLOUTS)
     assert ranks[-1][0] > 1150
     assert ranks[-1][1] <= 1250
+
+
+def test_many_lists_rule_out_that_most_clicks_are_lost():
+    """The bound from above narrows too: it is what lets everybody have a release."""
+    rng, users = np.random.default_rng(0), 400
+    mine = (np.arange(users) < 100).astype(np.float64)
+    groups = Groups(
+        np.arange(users),
+        np.zeros(users, np.int64),
+        mine,
+        np.full(users, 15.0),
+        rng.binomial(15, 0.3, users).astype(float),
+    )
+    low, high = loss_bounds(groups, 0.05)
+    assert low < 0 < high < 0.5
