@@ -30,6 +30,7 @@ from pipelines.console import (
 
 DigestArgument = Annotated[str, typer.Argument(help="A release's digest, or its first characters.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it goes into the ledger.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Also a release that the gate rejected.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -110,11 +111,12 @@ def _status(digest: str, champion: str, entries: list[Any]) -> str:
 def promote(
     digest: DigestArgument,
     reason: ReasonOption = "promoted by hand",
+    force: ForceOption = False,
     home: HomeOption = DEFAULT,
     json: JsonOption = False,
 ) -> int:
     """Make a release the champion by hand; the ledger keeps who and why."""
-    return _move("promote", digest, reason, home, json)
+    return _move("promote", digest, reason, home, json, force=force)
 
 
 def rollback(
@@ -165,7 +167,22 @@ def former_champion(entries: list[Entry]) -> str:
     return stack[-2]
 
 
-def _move(action: Any, digest: str, reason: str, home: str, json: bool, before: str | None = None) -> int:
+def past_the_gate(entries: list[Entry], digest: str, reason: str, force: bool) -> tuple[str, bool]:
+    """The reason for the ledger, and whether it is against the gate's last word. Raises Refused for that without `force`.
+
+    A release that the gate never saw, or that was approved or champion since, needs no force.
+    """
+    said = [one for one in entries if one.release == digest and one.action in ("approve", "reject", "promote")]
+    if not said or said[-1].action != "reject":
+        return reason, False
+    if not force:
+        raise Refused(f"the gate rejected {digest[:SHORT]} ({said[-1].reason}); --force promotes it all the same")
+    return f"forced past the gate, which had said: {said[-1].reason} Why: {reason}", True
+
+
+def _move(
+    action: Any, digest: str, reason: str, home: str, json: bool, before: str | None = None, force: bool = False
+) -> int:
     place = Home(home)
     store = releases_of(place)
     digest = resolve(store, digest)
@@ -176,7 +193,11 @@ def _move(action: Any, digest: str, reason: str, home: str, json: bool, before: 
     before = ledger.champion() if before is None else before
     if digest == before:
         raise Refused(f"release {digest[:SHORT]} is the champion already")
-    entry = ledger.append(action, digest, reason, expect_champion=before)
+    forced = False
+    if action == "promote":
+        reason, forced = past_the_gate(ledger.entries(), digest, reason, force)
+    evidence = {"by_hand": True, "forced": True} if forced else None
+    entry = ledger.append(action, digest, reason, evidence=evidence, expect_champion=before)
     if not answer({"champion": digest, "previous": before, "time": entry.time, "reason": reason}, json):
         out.print(f"release {digest[:SHORT]} is the champion" + (f" in place of {before[:SHORT]}" if before else ""))
         next_step("servers take it over within a second   ·   everloop status")

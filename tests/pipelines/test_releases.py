@@ -33,7 +33,8 @@ def two(finished, home: Path, everloop) -> tuple[Path, str, str]:
     first = finished.answer["release"]
     assert second != first
     if done.json["champion"] != second:
-        assert everloop("promote", second[:12], "--home", str(home), "--reason", "by a test").code == 0
+        by_hand = ("promote", second[:12], "--home", str(home), "--reason", "by a test", "--force")
+        assert everloop(*by_hand).code == 0  # whatever the gate said of it
     return home, first, second
 
 
@@ -79,6 +80,24 @@ def test_a_damaged_release_is_listed_as_damaged_and_cannot_be_promoted(two, ever
     assert refused.code == 1
     assert "will not be loaded" in refused.err
     assert Ledger(Home(home)).champion() != first
+
+
+def test_what_the_gate_rejected_is_promoted_only_with_force_and_the_ledger_says_so(two, everloop) -> None:
+    home, first, second = two
+    ledger = Ledger(Home(home))
+    promote = ("promote", first[:12], "--home", str(home), "--reason", "we know better")
+    ledger.append("reject", first, "nDCG -0.1.")
+    refused = everloop(*promote)
+    assert refused.code == 1
+    assert f"the gate rejected {first[:12]} (nDCG -0.1.); --force" in refused.err
+    assert ledger.champion() == second
+    assert everloop(*promote, "--force").code == 0
+    last = ledger.entries()[-1]
+    assert (last.champion, last.evidence["forced"]) == (first, True)
+    assert last.reason == "forced past the gate, which had said: nDCG -0.1. Why: we know better"
+    assert everloop("promote", second, "--home", str(home), "--force").code == 0
+    assert everloop(*promote).code == 0  # it was champion since: that word is newer than the gate's
+    assert "forced" not in ledger.entries()[-1].evidence
 
 
 def test_a_ledger_changed_by_hand_is_noticed(home: Path, everloop) -> None:
