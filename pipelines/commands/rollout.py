@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from components.recsys.errors import InputError, Refused
 from components.recsys.home import DEFAULT, Home
@@ -98,7 +99,7 @@ def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
     if told.stale:
         out.print("[yellow]the engine does not run[/]" + (f"; its last word is from {told.time}" if told.time else ""))
     elif value["engine"]["fault"]:
-        out.print(f"[yellow]the engine's last turn failed:[/] {escape(value['engine']['fault'])}")
+        out.print(f"[yellow]the engine has a fault:[/] {escape(value['engine']['fault'])}")
     if told.facts.get("waits_for"):
         out.print(f"[yellow]waiting[/] {escape(told.facts['waits_for'])}")
     if rollout is None:
@@ -113,14 +114,20 @@ def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
     )
     rows = [[verdict["guard"], verdict["state"], verdict["sentence"]] for verdict in value["guards"]]
     if rows:
-        out.print(table("Guards", ["guard", "state", "why"], rows))
+        out.print(giving_way(table("Guards", ["guard", "state", "why"], rows)))
     moves = [[move.time[:19], move.state, f"{move.share:.0%}", move.why] for move in rollout.moves]
-    out.print(table("Story", ["time", "state", "share", "why"], moves))
+    out.print(giving_way(table("Story", ["time", "state", "share", "why"], moves)))
     if rollout.active:
         next_step("everloop rollout pause   ·   everloop rollout abort --reason WHY")
     else:
         next_step("everloop releases   ·   everloop rollback")
     return 0
+
+
+def giving_way(made: Table) -> Table:
+    """The last column holds sentences: it takes as many lines as it needs, so that the others stay whole."""
+    made.columns[-1].no_wrap, made.columns[-1].justify, made.columns[-1].overflow = False, "left", "fold"
+    return made
 
 
 def guards_of(rollout: Rollout | None, facts: dict[str, Any]) -> list[dict[str, Any]]:

@@ -196,9 +196,8 @@ def show_result(result: dict[str, Any], settings: Settings, home: str) -> None:
             f"everloop up{suffix}   ·   everloop promote {result['release'][:SHORT]}{suffix}   ({result['seconds']:.0f} s)"
         )
         return
-    next_step(
-        f"everloop serve{suffix}   ·   everloop reproduce {result['release'][:SHORT]}{suffix}   ({result['seconds']:.0f} s)"
-    )
+    again = f"everloop reproduce {result['release'][:SHORT]}{suffix}"
+    next_step(f"everloop up{suffix}   ·   everloop serve{suffix}   ·   {again}   ({result['seconds']:.0f} s)")
 
 
 def what_follows(home: Home) -> str:

@@ -26,6 +26,7 @@ from components.recsys.errors import InputError, StoreError
 from components.recsys.home import Home
 from components.recsys.ledger import Ledger
 from components.recsys.policy import set_gradual
+from components.recsys.routes import Routes
 from components.recsys.settings import Settings
 from pipelines.loop.leftovers import Leftovers
 from pipelines.loop.parts import Places, installed, loop_parts, watchers
@@ -98,6 +99,8 @@ class Loop:
             targets = {part.name: self.places.url(part.name) for part in parts}
             for part in parts:
                 self._start(part)
+                if part.name == "rollout":
+                    self._wait_for_predictor()
             configure(self.folder, self.places, targets, self.pager, token_file, self.scale, self.settings)
             if self.programs:
                 for part in watchers(self.folder, self.places, self.programs, self.logs):
@@ -144,6 +147,17 @@ class Loop:
         self.leftovers.note(self.parts.values())
         part.wait_ready(READY_SECONDS)
         self.told(f"{part.name} is up ({time.monotonic() - began:.1f} s)")
+
+    def _wait_for_predictor(self) -> None:
+        """Until the champion's predictor answers, so that nobody's first list comes from popularity. Not for ever: a
+        champion that cannot be loaded must not keep the gateway from answering with what it has."""
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline and self.parts["rollout"].alive:
+            routes = Routes.read(self.home.store)
+            if routes is not None and routes.champion is not None and routes.champion.urls:
+                return
+            time.sleep(0.05)
+        self.told("the champion's predictor does not answer yet; `everloop rollout status` says why")
 
     def _tend(self) -> None:
         while not self.stopping.wait(TEND_SECONDS):
