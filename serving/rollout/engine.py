@@ -15,7 +15,7 @@ from typing import Any
 
 from components.recsys.buckets import CANDIDATE
 from components.recsys.clock import now
-from components.recsys.errors import EverloopError, Refused
+from components.recsys.errors import NotFound, Refused
 from components.recsys.home import Home
 from components.recsys.ledger import MOVES, Entry, Ledger
 from components.recsys.release import SHORT, releases_of, verify
@@ -28,6 +28,7 @@ from serving.rollout.predictors import Predictors
 from serving.rollout.state import Rollout, Rollouts
 
 MOST_STARTS = 3  # crashes of a candidate before it ever answered
+AHEAD_SECONDS = 60.0  # that a state's begin may lie in the future: clocks of two machines differ a little
 
 
 class Engine:
@@ -73,6 +74,15 @@ class Engine:
         self.verdicts = []
         self.rollouts.write(rollout)
         log("rollout begins", rollout=rollout.id, release=rollout.candidate[:SHORT])
+        return self._sound(rollout)
+
+    def _sound(self, rollout: Rollout) -> Rollout:
+        """The rollout, taken back when the candidate's files are not what was released. Raises StoreError when they
+        cannot be read, which is no fault of theirs."""
+        try:
+            verify(releases_of(self.home), rollout.candidate)
+        except (Refused, NotFound) as error:
+            return self._abort(rollout, "release", f"its files are damaged: {error}")
         return rollout
 
     def _advanced(self, rollout: Rollout, entries: list[Entry], champion: str) -> Rollout:
@@ -115,8 +125,9 @@ class Engine:
             if worst:
                 return self._abort(rollout, worst.guard, f"{worst.guard}: {worst.sentence}")
         if self._age(rollout.began, at) > self.settings.rollout.max_seconds:
-            limit = self.settings.rollout.max_seconds
-            return self._abort(rollout, "deadline", f"it had not ended after {limit:.0f} seconds, which is the most")
+            limit, missing = self.settings.rollout.max_seconds, self._unseen(rollout)
+            why = f"it had not ended after {limit:.0f} seconds, which is the most"
+            return self._abort(rollout, "deadline", f"{why}{missing and f'; {missing}'}")
         return rollout
 
     def _verdicts(self, rollout: Rollout, evidence: Evidence) -> list[Verdict]:
@@ -138,20 +149,18 @@ class Engine:
         if rollout.state == "waiting" and wanted.shadow:
             return self._moved(rollout, "shadow", "its predictor answers; requests are mirrored to it")
         if rollout.state == "waiting" or (rollout.state == "shadow" and self._shadowed() >= wanted.shadow_lists):
-            return self._step(
-                rollout, 0, "its predictor answers" if rollout.state == "waiting" else "the shadow was well"
-            )
+            why = "its predictor answers" if rollout.state == "waiting" else "the shadow was well"
+            rollout = self._sound(rollout)
+            return self._step(rollout, 0, why) if rollout.active else rollout
         if rollout.state != "step" or not self._baked(rollout):
             return rollout
         if rollout.step + 1 < len(wanted.steps):
             return self._step(rollout, rollout.step + 1, "no guard is broken, and the step had its time and lists")
-        try:
-            verify(releases_of(self.home), rollout.candidate)
-        except EverloopError as error:
-            return self._abort(rollout, "release", f"it was damaged meanwhile: {error}")
-        return self._promote(
-            self._moved(rollout, "promoting", "the last step had its time and lists, no guard is broken")
-        )
+        rollout = self._sound(rollout)
+        if not rollout.active:
+            return rollout
+        why = "the last step had its time and lists, no guard is broken"
+        return self._promote(self._moved(rollout, "promoting", why))
 
     def _step(self, rollout: Rollout, index: int, why: str) -> Rollout:
         share = self.settings.rollout.steps[index]
@@ -195,9 +204,10 @@ class Engine:
     def _unseen(self, rollout: Rollout) -> str:
         """What clicks do not rule out yet, before the step after which nobody is left to compare with; "" when enough is known."""
         wanted, evidence = self.settings.rollout, self.evidence
-        following = wanted.steps[rollout.step + 1 : rollout.step + 2]
+        following = wanted.steps[rollout.step + 1] if rollout.step + 1 < len(wanted.steps) else 1.0  # promoted
         clicks = next((verdict for verdict in self.verdicts if verdict.guard == "clicks"), None)
-        if rollout.state != "step" or following != (1.0,) or wanted.detectable_loss >= 1 or clicks is None:
+        alone = rollout.share >= 1  # there is nobody to compare with already
+        if rollout.state != "step" or alone or following < 1 or wanted.detectable_loss >= 1 or clicks is None:
             return ""
         if clicks.interval is None:  # where nobody sends clicks at all, there is nothing to wait for
             return clicks.sentence if evidence and evidence.unnamed else ""
@@ -338,9 +348,20 @@ class Engine:
             "ripe_lists": ripe,
             "min_lists": self.settings.rollout.min_lists,
             "waits_for": self._unseen(rollout) if rollout else "",
+            "fault": self._ahead(rollout) if rollout and rollout.active else "",
             "guards": [verdict.to_dict() for verdict in self.verdicts] if rollout else [],
             "predictors": self.predictors.facts(),
         }
+
+    def _ahead(self, rollout: Rollout) -> str:
+        """What people must know when the clock went back: the step gets no older, so it neither ends nor times out."""
+        ahead = -self._age(rollout.since, now())
+        if ahead <= AHEAD_SECONDS:
+            return ""
+        return (
+            f"the rollout's step began in the future, at {rollout.since[:19]}: the clock was set back by at least "
+            f"{ahead:.0f} seconds; set it right, or `everloop rollout abort`"
+        )
 
     def _time(self) -> str:
         return now().isoformat(timespec="microseconds")

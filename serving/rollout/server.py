@@ -60,6 +60,7 @@ class Loop:
             self.measures.take(self.facts, self.engine.ended, self.predictors.restarts)
             self.engine.ended.clear()
             self._tell_targets(self.facts)
+            fault = self.facts.get("fault", "")
         except (EverloopError, OSError) as error:  # OSError: a full disk, on which predictors serve on
             fault = str(error)
             log("a turn failed and is tried again", why=fault)

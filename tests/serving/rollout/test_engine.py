@@ -2,6 +2,7 @@
 
 import pytest
 
+from components.recsys.errors import Refused, StoreError
 from components.recsys.ledger import Ledger
 from components.recsys.predictions import EVENTS, PREDICTIONS
 from components.recsys.routes import Routes
@@ -64,6 +65,19 @@ def test_before_everybody_gets_it_a_loss_of_clicks_must_have_been_ruled_out(home
     assert "clicks do not rule out yet that 5% of them are lost" in facts["waits_for"]
     hasty = Engine(home, quick(min_lists=5, bake_seconds=60, detectable_loss=1), elsewhere)
     assert until_end(hasty, people, rounds=4, lists=60)["state"] == "promoted"
+
+
+def test_a_last_step_below_everybody_asks_before_it_is_promoted_and_the_deadline_says_what_was_missing(
+    home, quick, elsewhere, traffic, clock
+):
+    approve(home)
+    people = traffic()
+    engine = Engine(home, quick(min_lists=5, bake_seconds=60, steps=(0.05, 0.25)), elsewhere)
+    facts = until_end(engine, people, rounds=4, lists=60)
+    assert (facts["state"], facts["share"]) == ("step", 0.25)
+    clock.forward(15 * 86_400)
+    assert engine.turn()["state"] == "aborted"
+    assert "which is the most; before everybody gets it: clicks" in Ledger(home).entries()[-1].reason
 
 
 def test_where_clicks_name_no_list_nobody_is_given_it_unseen(home, quick, elsewhere, traffic):
@@ -237,6 +251,39 @@ def test_a_rollout_that_does_not_end_is_taken_back(engine, home, clock):
     clock.forward(15 * 86_400)
     facts = engine.turn()
     assert (facts["state"], Ledger(home).entries()[-1].evidence["guard"]) == ("aborted", "deadline")
+
+
+def test_a_step_that_began_in_the_future_is_a_fault_that_is_told(engine, home, clock):
+    approve(home)
+    engine.turn()
+    clock.forward(-59)
+    assert engine.turn()["fault"] == ""  # two machines' clocks
+    clock.forward(-2 * 86_400)
+    facts = engine.turn()
+    assert (facts["state"], facts["share"]) == ("step", 0.05)
+    assert "began in the future, at 2026-03-02T12:00:00" in facts["fault"]
+    clock.forward(3 * 86_400)
+    assert engine.turn()["fault"] == ""
+
+
+def test_what_cannot_be_read_is_tried_again_and_what_is_damaged_taken_back(home, elsewhere, quick, monkeypatch):
+    def unreadable(store, digest):
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(engines, "verify", unreadable)
+    approve(home)
+    engine = Engine(home, quick(), elsewhere)
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            engine.turn()
+    assert Rollouts(home.store).newest().state == "waiting"
+
+    def damaged(store, digest):
+        raise Refused("weights differ")
+
+    monkeypatch.setattr(engines, "verify", damaged)
+    assert engine.turn()["state"] == "aborted"
+    assert actions(home) == ["promote", "approve", "abort"]
 
 
 def test_a_shadow_answers_unseen_until_it_has_its_lists(home, quick, elsewhere, traffic):

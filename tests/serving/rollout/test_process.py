@@ -205,7 +205,7 @@ def test_a_candidate_that_was_damaged_while_it_baked_is_not_promoted(loop, world
     from serving.rollout.engine import Engine
 
     other = world.release(l2=50.0)
-    engine = Engine(loop.home, quick(bake_seconds=1, min_lists=5, steps=(0.5,)), elsewhere)
+    engine = Engine(loop.home, quick(bake_seconds=1, min_lists=5, steps=(0.5,), detectable_loss=1), elsewhere)
     Ledger(loop.home).append("approve", other, "beats the champion")
     engine.turn()
     traffic(loop.home).lists(100)
@@ -215,6 +215,20 @@ def test_a_candidate_that_was_damaged_while_it_baked_is_not_promoted(loop, world
     assert engine.turn()["state"] == "aborted"
     last = Ledger(loop.home).entries()[-1]
     assert (last.action, last.champion, last.evidence["guard"]) == ("abort", world.digest, "release")
+
+
+def test_an_approved_release_that_is_damaged_is_given_to_nobody(loop, world, quick, elsewhere):
+    from serving.rollout.engine import Engine
+
+    other = world.release(l2=50.0)
+    weights = world.home / "releases" / other / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x00\x01")
+    Ledger(loop.home).append("approve", other, "beats the champion")
+    assert Engine(loop.home, quick(), elsewhere).turn()["state"] == "aborted"
+    entries = Ledger(loop.home).entries()
+    assert [entry.action for entry in entries[-2:]] == ["approve", "abort"]  # no share
+    assert (entries[-1].evidence["guard"], loop.routes().candidate) == ("release", None)
+    assert "weights.safetensors is not what was released" in entries[-1].reason
 
 
 def test_only_one_engine_writes(loop):

@@ -29,6 +29,15 @@ def test_a_disk_that_refuses_is_a_fault_that_is_told_and_passes(tmp_path):
         loop.predictors.stop_all()
 
 
+def test_a_fault_that_the_engine_sees_reaches_its_status(tmp_path, monkeypatch):
+    home = Home(tmp_path)
+    loop = Loop(home, Settings(), Measures())
+    monkeypatch.setattr(loop.engine, "turn", lambda: {"rollout": "", "fault": "the clock went back", "predictors": []})
+    monkeypatch.setattr(loop.measures, "take", lambda *arguments: None)
+    loop.turn()
+    assert Statuses(home.store).read("rollout").facts["fault"] == "the clock went back"
+
+
 def test_a_line_for_a_full_disk_ends_nobody(monkeypatch):
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr("sys.stderr", full)
