@@ -59,11 +59,12 @@ def test_at_first_everybody_is_routed_to_the_champion(engine, home):
 
 def test_before_everybody_gets_it_a_loss_of_clicks_must_have_been_ruled_out(home, quick, elsewhere, traffic):
     approve(home)
-    engine, people = Engine(home, quick(min_lists=5, bake_seconds=60, detectable_loss=0.05), elsewhere), traffic()
+    people, wanted = traffic(), {"min_lists": 5, "bake_seconds": 60, "steps": (0.25, 1.0)}
+    engine = Engine(home, quick(**wanted, detectable_loss=0.05), elsewhere)
     facts = until_end(engine, people, rounds=4, lists=60)
     assert (facts["state"], facts["share"]) == ("step", 0.25)
     assert "clicks do not rule out yet that 5% of them are lost" in facts["waits_for"]
-    hasty = Engine(home, quick(min_lists=5, bake_seconds=60, detectable_loss=1), elsewhere)
+    hasty = Engine(home, quick(**wanted, detectable_loss=1), elsewhere)
     assert until_end(hasty, people, rounds=4, lists=60)["state"] == "promoted"
 
 
@@ -72,7 +73,7 @@ def test_a_last_step_below_everybody_asks_before_it_is_promoted_and_the_deadline
 ):
     approve(home)
     people = traffic()
-    engine = Engine(home, quick(min_lists=5, bake_seconds=60, steps=(0.05, 0.25)), elsewhere)
+    engine = Engine(home, quick(min_lists=5, bake_seconds=60, steps=(0.25,), detectable_loss=0.05), elsewhere)
     facts = until_end(engine, people, rounds=4, lists=60)
     assert (facts["state"], facts["share"]) == ("step", 0.25)
     clock.forward(15 * 86_400)
