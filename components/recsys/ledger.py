@@ -109,7 +109,7 @@ class Ledger:
                 champion=release if action in MOVES else champion,
                 previous_champion=champion,
                 reason=reason,
-                actor=os.environ.get("EVERLOOP_ACTOR") or os.environ.get("USER") or f"uid {os.getuid()}",
+                actor=actor_here(),
                 run=run,
                 evidence=evidence or {},
                 previous_hash=entries[-1].hash if entries else START,
@@ -141,6 +141,11 @@ class Ledger:
         limit = at.astimezone(UTC).isoformat(timespec="microseconds") if at else None
         moves = [e for e in self.entries() if e.action in MOVES and (limit is None or e.time <= limit)]
         return moves[-1] if moves else None
+
+
+def actor_here() -> str:
+    """Who acts in this process, as ledgers and wishes name them: EVERLOOP_ACTOR, else the user."""
+    return os.environ.get("EVERLOOP_ACTOR") or os.environ.get("USER") or f"uid {os.getuid()}"
 
 
 def _hash(entry: Entry) -> str:

@@ -1,6 +1,5 @@
 """`everloop controller`: the part of the loop that turns alerts into training runs, and what people tell it."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from rich.markup import escape
 
 from components.recsys.errors import InputError
 from components.recsys.home import DEFAULT, Home
+from components.recsys.ledger import actor_here
 from components.recsys.settings import Settings, load_settings
 from components.recsys.statuses import Statuses
 from monitoring.controller.launcher import Launcher
@@ -47,10 +47,6 @@ def opened(home: str, settings: Settings) -> Iterator[tuple[Home, Triggers, Swit
         yield place, Triggers(database, settings.retrain.cooldown_seconds), Switches(database)
     finally:
         database.close()
-
-
-def actor() -> str:
-    return os.environ.get("EVERLOOP_ACTOR") or os.environ.get("USER") or f"uid {os.getuid()}"
 
 
 def run(
@@ -189,7 +185,7 @@ def pause(
 ) -> int:
     """Start no run until somebody resumes. Runs under way go on."""
     with opened(home, load_settings(settings, set_)) as (_, _triggers, switches):
-        switches.pause(reason, actor())
+        switches.pause(reason, actor_here())
     if not answer({"paused": reason}, json):
         out.print(f"paused: {escape(reason)}")
         next_step("everloop controller resume")
@@ -207,7 +203,7 @@ def resume(
 ) -> int:
     """End a pause and close the circuit breaker."""
     with opened(home, load_settings(settings, set_)) as (_, _triggers, switches):
-        switches.resume(actor(), data_quality)
+        switches.resume(actor_here(), data_quality)
         held = switches.read()
     value = {"paused": held.paused, "failures": held.failures, "data_quality": held.data_quality}
     if not answer(value, json):
@@ -229,7 +225,7 @@ def trigger(
     """Ask for a run by hand. The same guards decide, but for the cooldown."""
     from monitoring.controller.records import MANUAL, MODEL, Intent
 
-    wish = Intent(MODEL, MANUAL, actor(), note=reason[:500], forced=force)
+    wish = Intent(MODEL, MANUAL, actor_here(), note=reason[:500], forced=force)
     with opened(home, load_settings(settings, set_)) as (place, triggers, _switches):
         (number,) = triggers.receive([wish])
         row, alive = triggers.get(number), not Statuses(place.store).read("controller").stale

@@ -12,14 +12,13 @@ stored what came of them.
 """
 
 import json
-import os
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
 from components.recsys.errors import StoreError
-from components.recsys.ledger import Entry
+from components.recsys.ledger import Entry, actor_here
 from components.recsys.release import canonical
 from components.recsys.store import Store
 
@@ -131,8 +130,7 @@ class Rollouts:
 
     def wish(self, wish: Wish, rollout: str, reason: str) -> None:
         """Ask the engine, wherever it runs; it answers within a turn."""
-        actor = os.environ.get("EVERLOOP_ACTOR") or os.environ.get("USER") or f"uid {os.getuid()}"
-        value = {"wish": wish, "rollout": rollout, "reason": reason, "actor": actor}
+        value = {"wish": wish, "rollout": rollout, "reason": reason, "actor": actor_here()}
         name = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%S.%f')}-{uuid.uuid4().hex[:8]}"
         self.store.write(f"{WISHES}/{name}.json", canonical(value))
 
