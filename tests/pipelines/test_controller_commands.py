@@ -1,7 +1,6 @@
 """`everloop controller ...` as people use it, with and without a controller that runs; and what `everloop status` says."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 from components.recsys.errors import InputError
 from components.recsys.home import Home
+from components.recsys.ledger import actor_here
 from components.recsys.settings import Settings
 from components.recsys.statuses import Statuses
 from pipelines.commands import controller
@@ -103,7 +103,7 @@ def test_a_controller_as_people_start_it_decides_what_they_ask_and_tells(
     status(home=str(tmp_path))
     shown = capsys.readouterr().out
     assert "controller alive" in shown
-    assert f"by hand ({os.environ.get('EVERLOOP_ACTOR') or controller.actor()})" in shown
+    assert f"by hand ({actor_here()})" in shown
 
 
 def ended(say: Any, number: int) -> dict[str, Any]:
