@@ -12,7 +12,7 @@ endif
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help run test drill soak test-cluster check fmt compile bench bench-serving bench-log bench-quality bench-drift setup setup-all packages dashboards-preview constraints clean
+.PHONY: help run test drill soak test-cluster check fmt compile bench bench-serving bench-log bench-quality bench-drift setup setup-all packages tools dashboards-preview constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,11 +39,15 @@ setup-all: $(VENV)/.ready-all ## the environment of make test
 packages: ## Prometheus, Alertmanager, a browser and wrk, for tests and for everloop up (Debian, Ubuntu)
 	@bash .ci/packages
 
+tools: $(VENV)/.ready ## helm 3 and 4, kubectl 1.32 and 1.37, for tests of the chart and the manifests
+	@PYTHON=$(BIN)/python bash .ci/tools
+
 run: $(VENV)/.ready ## the whole pipeline once on MovieLens 100K: events in, release out
 	@$(BIN)/everloop run $(ARGS)
 
 test: $(VENV)/.ready-all ## all tests that need no cluster
 	@bash .ci/packages || echo "going on without them: tests that run Prometheus, a browser or a database will fail"
+	@PYTHON=$(BIN)/python bash .ci/tools || echo "going on without them: tests that render the chart or the manifests will fail"
 	@$(BIN)/python -m pytest $(TESTS) --ignore=tests/cluster -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-cluster: $(VENV)/.ready-all ## tests on the cluster that KUBECONFIG and KUBEFLOW_ENDPOINT point at

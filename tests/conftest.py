@@ -1,5 +1,6 @@
-"""Stores that tests share: a folder, and an S3 server that runs in this process."""
+"""What tests share: stores (a folder, and an S3 server that runs in this process), helm and kubectl, CRD schemas."""
 
+import os
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -8,6 +9,8 @@ from typing import Any
 
 import boto3
 import pytest
+
+from components.recsys.datasets import cache_folder
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
@@ -55,3 +58,25 @@ def s3_url(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A place for a home: a folder, then a bucket."""
     return str(tmp_path / "home") if request.param == "folder" else str(request.getfixturevalue("s3_url"))
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], str]:
+    """The path of one of helm3, helm4, kubectl (1.37) and kubectl132, which `make tools` brings."""
+
+    def path_of(name: str) -> str:
+        path = cache_folder() / "tools" / name
+        if not os.access(path, os.X_OK):
+            pytest.fail(f"{path} is missing; `make tools` brings it", pytrace=False)
+        return str(path)
+
+    return path_of
+
+
+@pytest.fixture(scope="session")
+def crds() -> Path:
+    """The folder with the schemas of custom resources: $EVERLOOP_CRDS, or shared/crds beside the checkout."""
+    folder = Path(os.environ.get("EVERLOOP_CRDS") or Path(__file__).parents[2] / "shared" / "crds")
+    if not folder.is_dir():
+        pytest.skip(f"no schemas of custom resources in {folder}; EVERLOOP_CRDS names another folder")
+    return folder
