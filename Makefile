@@ -24,7 +24,7 @@ $(BIN)/uv:
 
 $(VENV)/.ready: $(BIN)/uv pyproject.toml constraints.txt
 	@echo "installing the quick environment into $(VENV) (1.3 GB) ..."
-	@$(UV) --editable .
+	@$(UV) --editable '.[pipelines]'
 	@touch $@
 
 $(VENV)/.ready-all: $(VENV)/.ready
