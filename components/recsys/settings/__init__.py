@@ -16,6 +16,7 @@ import yaml
 
 from components.recsys.errors import InputError
 from components.recsys.settings.base import PATH_SEPARATOR, Section, Share, parse
+from components.recsys.settings.kserve import KServeSettings
 from components.recsys.settings.loop import (
     DriftSettings,
     FeedbackSettings,
@@ -47,6 +48,7 @@ __all__ = [
     "FeedbackSettings",
     "GateSettings",
     "GatewaySettings",
+    "KServeSettings",
     "LogSettings",
     "PrepareSettings",
     "QualitySettings",
@@ -80,6 +82,7 @@ class Settings(Section):
     feedback: FeedbackSettings = FeedbackSettings()
     drift: DriftSettings = DriftSettings()
     rollout: RolloutSettings = RolloutSettings()
+    kserve: KServeSettings = KServeSettings()
     retrain: RetrainSettings = RetrainSettings()
     tracking: TrackingSettings = TrackingSettings()
 

@@ -202,8 +202,13 @@ class RolloutSettings(Section):
     shadow_lists: int = Field(default=200, ge=1, description="Mirrored lists before the first step.")
     predictors: str = Field(
         default="local",
-        pattern="^(local|urls)$",
-        description="local: the engine starts a predictor process per release; urls: they run elsewhere, at predictor_url.",
+        pattern="^(local|urls|kserve)$",
+        description="local: the engine starts a predictor process per release; kserve: an InferenceService per release; urls: they run elsewhere, at predictor_url.",
+    )
+    kserve: str = Field(
+        default="create",
+        pattern="^(create|follow)$",
+        description="create: the engine makes and deletes InferenceServices itself; follow: git does, and the engine waits for what git made.",
     )
     predictor_url: str = Field(
         default="", description="Where releases answer when predictors is urls; {digest} and {short} are replaced."

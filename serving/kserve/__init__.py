@@ -1,0 +1,1 @@
+"""Releases on KServe: an InferenceService each, seen and moved through Kubernetes' API."""
