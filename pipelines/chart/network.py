@@ -1,6 +1,6 @@
 """Values of the network policies: who may reach the installation's pods, and where these may go.
 
->>> NetworkPolicyValues().egress.store.ports
+>>> NetworkPolicy().egress.store.ports
 [443]
 
 Peers are written as in a NetworkPolicy. A destination without peers is every address on its ports; one without ports is not
@@ -53,8 +53,10 @@ def namespace(name: str) -> NamespacePeer:
 
 
 class Destination(Values):
-    to: Peers = []
-    ports: Ports = []
+    """One thing that parts go to."""
+
+    to: Peers = Field(default=[], description="Peers as in a NetworkPolicy; empty: every address.")
+    ports: Ports = Field(default=[], description="Ports, as pods behind a Service have them; empty: not used.")
 
 
 class EgressValues(Values):
@@ -102,9 +104,9 @@ class IngressValues(Values):
     )
 
 
-class NetworkPolicyValues(Values):
+class NetworkPolicy(Values):
     """On by default. Only a network plugin that enforces NetworkPolicy makes them more than text (Calico, Cilium, most clouds')."""
 
-    enabled: bool = True
-    ingress: IngressValues = IngressValues()
-    egress: EgressValues = EgressValues()
+    enabled: bool = Field(default=True, description="false: everybody may talk to everybody.")
+    ingress: IngressValues = Field(default=IngressValues(), description="Who may come in.")
+    egress: EgressValues = Field(default=EgressValues(), description="Where parts may go.")
