@@ -70,6 +70,10 @@ class EgressValues(Values):
         default=Destination(ports=[443]),
         description="Every part. Without `to` any address on these ports, since the addresses of cloud stores change; name the peers where the store is in the cluster.",
     )
+    predictors: Destination = Field(
+        default=Destination(),
+        description="The gateway and the engine, beside predictor pods of the releases' namespace: Knative's gateway, or where rollout.predictor_url points.",
+    )
     redis: Destination = Field(
         default=Destination(ports=[6379]), description="The gateway, where settings.serving.history is redis://."
     )

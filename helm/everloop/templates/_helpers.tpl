@@ -59,7 +59,7 @@ The head of an object. Call: include "everloop.metadata" (dict "name" NAME "part
 */}}
 {{- define "everloop.metadata" -}}
 name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ .namespace | default .root.Release.Namespace }}
 labels:
   {{- include "everloop.labels" . | nindent 2 }}
 {{- with include "everloop.annotations" . }}
