@@ -75,7 +75,7 @@ class Gateway(Part):
         description="redis://... of the online history; without it an SQLite file on the volume, for one replica.",
     )
     persistence: Persistence = Field(
-        default=Persistence(), description="For the SQLite history and the log's spool; not used with Redis."
+        default=Persistence(size="5Gi"), description="For the SQLite history and the log's spool; not used with Redis."
     )
     spool_size: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi)$")] = Field(
         default="2Gi", description="With Redis: most disk for log records that wait for the store (log.spool_bytes)."
