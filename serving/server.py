@@ -2,6 +2,7 @@
 
 >>> main(".everloop", Settings())                            # the champion of a home, and every champion after it
 >>> main("", Settings(), model_dir="/mnt/models")            # one release, as KServe's storage initializer gives it
+>>> main("", Settings(), model_dir="s3://everloop/home/releases/9f2c...", expect="9f2c...")      # this one or none
 
 SIGTERM: not ready at once, requests in flight finish, exit 0.
 """
@@ -9,11 +10,10 @@ SIGTERM: not ready at once, requests in flight finish, exit 0.
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-from components.recsys.errors import StoreError
+from components.recsys.errors import InputError, StoreError
 from components.recsys.home import Home
-from components.recsys.release import SHORT, load_folder
+from components.recsys.release import SHORT, load_at
 from components.recsys.settings import Settings
 from serving.app import App
 from serving.champion import Follower, warm
@@ -33,12 +33,13 @@ def main(
     model_dir: str | None = None,
     told: Told = print,
     ready: Told = lambda url: None,
+    expect: str = "",
 ) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises InputError, NotFound or Refused at the start.
 
-    ready: called once with the server's URL, when connections are taken.
+    ready: called once with the server's URL, when connections are taken. expect: the digest that model_dir must hold.
     """
-    with prepared(home, settings, model_dir, told) as (server, listener, url):
+    with prepared(home, settings, model_dir, told, expect) as (server, listener, url):
         ready(url)
         told(f"answering at {url}/v1/models/{settings.serving.name}:predict")
         run(server, listener)
@@ -48,25 +49,31 @@ def main(
 
 @contextlib.contextmanager
 def running(
-    home: str, settings: Settings, model_dir: str | None = None, told: Told = lambda text: None
+    home: str,
+    settings: Settings,
+    model_dir: str | None = None,
+    told: Told = lambda text: None,
+    expect: str = "",
 ) -> Iterator[str]:
     """The server in a thread of this process, for as long as the block lasts; gives its URL."""
-    with prepared(home, settings, model_dir, told) as (server, listener, url), in_thread(server, listener):
+    with prepared(home, settings, model_dir, told, expect) as (server, listener, url), in_thread(server, listener):
         yield url
 
 
 @contextlib.contextmanager
 def prepared(
-    home: str, settings: Settings, model_dir: str | None, told: Told
+    home: str, settings: Settings, model_dir: str | None, told: Told, expect: str = ""
 ) -> Iterator[tuple[Server, socket.socket, str]]:
     """A server that is loaded and listens, but does not answer yet."""
+    if expect and not model_dir:
+        raise InputError("--expect names the release that --model-dir must hold; give both")
     serving, measures = settings.serving, Measures()
     with listening(serving.host, serving.port) as (listener, url):
         history = opened_history(home, settings, model_dir, told)
         service = Service(serving, history, measures)
         follower = None
         if model_dir:
-            release = load_folder(Path(model_dir))
+            release = load_at(model_dir, expect)
             service.take(warm(Predictor(release)))
         else:
             follower = Follower(Home(home), serving, history, measures, service.take)

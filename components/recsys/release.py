@@ -110,13 +110,29 @@ def save_folder(folder: Path, *arguments: Any) -> str:
 
 def load_folder(folder: Path) -> Release:
     """A verified release from any folder that holds one, as KServe's storage initializer gives it."""
+    return load_at(str(folder))
+
+
+def load_at(place: str, expect: str = "") -> Release:
+    """A verified release from any folder or s3:// prefix that holds one. expect: the digest that it must have.
+
+    Raises NotFound when nothing, or only a part, has arrived there, Refused when it is something else.
+    """
+    store = open_store(place)
     try:
-        digest = str(json.loads((folder / MANIFEST).read_bytes())["digest"])
-    except FileNotFoundError:
-        raise NotFound(f"{folder} holds no {MANIFEST}: it is no release") from None
+        digest = str(json.loads(store.read(MANIFEST))["digest"])
+    except NotFound:
+        found = ", ".join(store.list()[:3])
+        why = f"only {found}; it was not copied there whole" if found else "it is no release"
+        raise NotFound(f"{place} holds no {MANIFEST}: {why}") from None
     except (ValueError, KeyError, TypeError):
-        raise Refused(f"{folder}/{MANIFEST} is not what was released, so it will not be loaded") from None
-    return load(open_store(str(folder)), digest, "")
+        raise Refused(f"{place}/{MANIFEST} is not what was released, so it will not be loaded") from None
+    read_manifest(store, digest, "")  # a manifest that is damaged is told as such, not as another release
+    if expect and digest != expect:
+        raise Refused(
+            f"{place} holds release {digest[:SHORT]}, not {expect[:SHORT]} that was asked for: it will not be served"
+        )
+    return load(store, digest, "")
 
 
 def verify(store: Store, digest: str, prefix: str | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -13,7 +13,7 @@ from pipelines.console import HomeOption, JsonOption, SetOption, SettingsOption,
 def add_to(app: typer.Typer) -> None:
     app.command(
         epilog="[bold]Examples[/]\n\neverloop serve\n\neverloop serve --port 9000 --set serving.poll_seconds=5\n\n"
-        "everloop serve --model-dir /mnt/models   [dim]one release, without a home (as KServe runs it)[/]"
+        "everloop serve --model-dir /mnt/models --expect DIGEST   [dim]one release, without a home (as KServe runs it)[/]"
     )(serve)
 
 
@@ -21,7 +21,10 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on (setting serving.host).")] = "",
     port: Annotated[int | None, typer.Option("--port", help="Port; 0 takes a free one (setting serving.port).")] = None,
     model_dir: Annotated[
-        str, typer.Option("--model-dir", help="A release folder to serve, without home and ledger.")
+        str, typer.Option("--model-dir", help="A release to serve, a folder or s3://..., without home and ledger.")
+    ] = "",
+    expect: Annotated[
+        str, typer.Option("--expect", help="The digest that --model-dir must hold; anything else is not served.")
     ] = "",
     home: HomeOption = DEFAULT,
     settings: SettingsOption = None,
@@ -39,4 +42,4 @@ def serve(
         if answer({"url": url, "predict": f"{url}/v1/models/{chosen.serving.name}:predict"}, json):
             sys.stdout.flush()
 
-    return main(home, chosen, model_dir=model_dir or None, told=say, ready=ready)
+    return main(home, chosen, model_dir=model_dir or None, told=say, ready=ready, expect=expect)

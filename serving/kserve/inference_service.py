@@ -60,7 +60,9 @@ def inference_service(digest: str, settings: Settings, home_url: str, managed_by
     and for settings that Kubernetes would refuse."""
     wanted = settings.kserve
     if urlsplit(home_url).scheme != "s3":
-        raise InputError(f"{home_url} is not in object storage, so pods cannot read releases from it; give s3://BUCKET/PREFIX")
+        raise InputError(
+            f"{home_url} is not in object storage, so pods cannot read releases from it; give s3://BUCKET/PREFIX"
+        )
     predictor: Json = {**wanted.pod, **_scaling(wanted), "timeout": wanted.timeout_seconds}
     predictor |= {
         "serviceAccountName": wanted.service_account,
@@ -104,7 +106,9 @@ def image_of(wanted: KServeSettings) -> str:
 def checked(digest: str) -> str:
     """Raises InputError unless it is a whole digest: names and labels are made of it."""
     if len(digest) != 64 or any(character not in "0123456789abcdef" for character in digest):
-        raise InputError(f"'{digest[:80]}' is no digest: give all of its 64 characters, as `everloop releases --json` does")
+        raise InputError(
+            f"'{digest[:80]}' is no digest: give all of its 64 characters, as `everloop releases --json` does"
+        )
     return digest
 
 

@@ -78,5 +78,7 @@ def _spec(version: tuple[int, int], mode: str, gateway_api: bool) -> Answer:
     if version < SPLITS_CANARY:
         return Answer(False, f"{name} starts the canary's pods but sends them no request")
     if not gateway_api:
-        return Answer(False, "KServe is not told to use Gateway API (ingress.enableGatewayApi), so it writes no weights")
+        return Answer(
+            False, "KServe is not told to use Gateway API (ingress.enableGatewayApi), so it writes no weights"
+        )
     return Answer(True)

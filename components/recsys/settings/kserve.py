@@ -27,25 +27,31 @@ class KServeSettings(Section):
         description="standard: plain Deployments. knative: through Knative Serving. auto: what KServe's own configuration says.",
     )
     namespace: Name = Field(
-        default="", description="Where InferenceServices lie; empty: the engine's own namespace, or kubectl's current one."
+        default="",
+        description="Where InferenceServices lie; empty: the engine's own namespace, or kubectl's current one.",
     )
     image: str = Field(
         default="",
         description="The serving image; empty: everloop/serving of this version, from the registry in EVERLOOP_REGISTRY where that is set.",
     )
-    image_pull_secrets: tuple[SecretName, ...] = Field(default=(), description="Secrets with which the image is pulled.")
+    image_pull_secrets: tuple[SecretName, ...] = Field(
+        default=(), description="Secrets with which the image is pulled."
+    )
     service_account: SecretName = Field(
         default="everloop-predictor", description="The predictors' ServiceAccount, which a cloud may give an identity."
     )
     storage: Literal["direct", "initializer"] = Field(
         default="direct",
-        description="direct: the predictor reads its release itself. initializer: KServe's storage initializer copies it, which namespaces of the restricted level refuse up to KServe 0.20.",
+        description="direct: the predictor reads its release itself. initializer: KServe's does, which restricted namespaces refuse.",
     )
     storage_secret: SecretName = Field(
-        default="everloop-store", description="Secret with the store's keys; empty: the pods have an identity of their own."
+        default="everloop-store",
+        description="Secret with the store's keys; empty: the pods have an identity of their own.",
     )
     min_replicas: int = Field(default=1, ge=1, description="Fewest pods a release; 2 where a node may be drained.")
-    max_replicas: int = Field(default=3, ge=1, description="Most pods a release; the same as min_replicas: no autoscaler.")
+    max_replicas: int = Field(
+        default=3, ge=1, description="Most pods a release; the same as min_replicas: no autoscaler."
+    )
     scale_metric: Literal["", "cpu", "memory", "concurrency", "rps"] = Field(
         default="",
         description="What the autoscaler looks at; concurrency and rps exist with Knative only. Empty: cpu, with Knative concurrency.",
@@ -61,17 +67,24 @@ class KServeSettings(Section):
     memory_limit: Quantity = Field(default="1Gi", description="Memory at which it is stopped.")
     timeout_seconds: int = Field(default=30, ge=1, description="Longest request that the platform waits for.")
     drain_seconds: int = Field(
-        default=5, ge=0, description="A pod that is told to end answers on for this long, until nobody asks it any more."
+        default=5,
+        ge=0,
+        description="A pod that is told to end answers on for this long, until nobody asks it any more.",
     )
-    start_seconds: int = Field(default=180, ge=10, description="A predictor that does not answer by then is started anew.")
-    annotations: dict[str, str] = Field(default={}, description="More annotations of the InferenceService, and so of its pods.")
+    start_seconds: int = Field(
+        default=180, ge=10, description="A predictor that does not answer by then is started anew."
+    )
+    annotations: dict[str, str] = Field(
+        default={}, description="More annotations of the InferenceService, and so of its pods."
+    )
     labels: dict[str, str] = Field(default={}, description="More labels, likewise.")
     pod: dict[str, Any] = Field(
         default={},
         description="More fields of spec.predictor, such as nodeSelector or tolerations; those that Everloop writes win.",
     )
     gateway: str = Field(
-        default="", description="NAMESPACE/NAME of the Gateway (Gateway API) for `everloop kserve canary --by httproute`."
+        default="",
+        description="NAMESPACE/NAME of the Gateway (Gateway API) for `everloop kserve canary --by httproute`.",
     )
 
     @field_validator("max_replicas")
@@ -86,7 +99,9 @@ class KServeSettings(Section):
     def _known_to_the_mode(cls, metric: str, info: ValidationInfo) -> str:
         """KServe refuses the two in Standard mode; with auto nobody knows which it will be."""
         if metric in REQUEST_METRICS and info.data.get("mode") != "knative":
-            raise PydanticCustomError("scale_metric", "concurrency and rps need kserve.mode knative; give cpu or memory")
+            raise PydanticCustomError(
+                "scale_metric", "concurrency and rps need kserve.mode knative; give cpu or memory"
+            )
         return metric
 
     @field_validator("scale_target")

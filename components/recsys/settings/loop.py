@@ -42,6 +42,10 @@ class LogSettings(Section):
     """The prediction log: what was shown to whom, by which release, with which propensity."""
 
     sink: str = Field(default="", description="URL of the store for full segments; empty: the home.")
+    spool: str = Field(
+        default="",
+        description="Folder where records wait for the store; empty: in the home, or in the user's cache for a home in object storage.",
+    )
     memory_records: int = Field(
         default=10_000,
         ge=1,
@@ -203,12 +207,12 @@ class RolloutSettings(Section):
     predictors: str = Field(
         default="local",
         pattern="^(local|urls|kserve)$",
-        description="local: the engine starts a predictor process per release; kserve: an InferenceService per release; urls: they run elsewhere, at predictor_url.",
+        description="local: a process per release, of the engine; kserve: an InferenceService; urls: they run elsewhere, at predictor_url.",
     )
     kserve: str = Field(
         default="create",
         pattern="^(create|follow)$",
-        description="create: the engine makes and deletes InferenceServices itself; follow: git does, and the engine waits for what git made.",
+        description="create: the engine makes and deletes InferenceServices; follow: git does, and the engine waits for them.",
     )
     predictor_url: str = Field(
         default="", description="Where releases answer when predictors is urls; {digest} and {short} are replaced."

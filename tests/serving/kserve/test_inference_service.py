@@ -52,7 +52,9 @@ def test_every_field_is_one_that_kserve_and_kubernetes_know(
     pod = {key: value for key, value in service["spec"]["predictor"].items() if key not in OF_KSERVE}
     meta = {"name": service["metadata"]["name"], "labels": service["metadata"]["labels"]}
     for version in ("1.32", "1.37") if (mode, replicas) == ("standard", 3) else ("1.37",):
-        kubernetes_validate.validate({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod}, version, strict=True)
+        kubernetes_validate.validate(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod}, version, strict=True
+        )
 
 
 def test_knative_gets_no_field_that_its_webhook_refuses(digest: str, knative_services: Any) -> None:
