@@ -11,8 +11,10 @@ from components.recsys.errors import EverloopError
 from components.recsys.version import VERSION
 from pipelines.commands import (
     controller,
+    doctor,
     drill,
     gateway,
+    gitops,
     kubeflow,
     models,
     monitor,
@@ -51,7 +53,7 @@ def everloop(
     pass
 
 
-for commands in (run, status, up, drill, models, serve, releases, gateway, rollout, monitor, controller, kubeflow):
+for commands in (run, status, up, drill, models, serve, releases, gateway, rollout, monitor, controller, kubeflow, gitops, doctor):
     commands.add_to(app)
 
 COMMANDS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}

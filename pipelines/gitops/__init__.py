@@ -1,0 +1,1 @@
+"""Which releases an environment serves, as commits: `everloop gitops`."""

@@ -1,0 +1,163 @@
+"""What people order: a release as candidate or as stable, and the way back. Each is a decision for `changes.change`.
+
+>>> change(clone, "staging", promote(digest, home_of, why="looks good"))
+>>> change(clone, "staging", rollback(why="clicks fell"))
+
+What the home says is asked for at each try, since it may have changed as well.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from components.recsys.errors import InputError, Refused
+from components.recsys.home import Home
+from components.recsys.ledger import Entry, Ledger
+from components.recsys.release import SHORT, judged_of, releases_of, resolve, verify
+from pipelines.gitops.changes import Decide, Seen, Wanted
+from pipelines.gitops.model import Model, parsed
+
+HomeOf = Callable[[str], Home]  # of a URL in values.yaml
+NONE = "none"  # how --expect says that there is no stable release yet
+
+
+def promote(
+    digest: str, why: str, now: bool = False, expect: str = "", replacing: bool = False, force: bool = False,
+    home_of: HomeOf = Home,
+) -> Decide:  # fmt: skip
+    """A release to be given to a few people first (candidate), or with `now` to everybody (stable).
+
+    digest: or its first characters. expect: what must be stable now. replacing: also in place of a candidate whose rollout
+    is under way. force: also a release that the gate rejected.
+    """
+
+    def decide(seen: Seen) -> Wanted | None:
+        model, name = seen.model, seen.environment.name
+        _as_expected(seen, expect)
+        home = home_of(seen.environment.home)
+        release = sound(home, digest, name)
+        entries = Ledger(home).entries()
+        if model.stable == release:
+            raise_if_candidate(model, name, release, replacing)
+            return None if not model.candidate else _without_candidate(model, entries, why)
+        if not now and model.candidate == release:
+            return None
+        if model.candidate and model.candidate != release and not replacing:
+            raise Refused(
+                f"{name}'s candidate is {model.candidate[:SHORT]}, whose rollout has not ended: `everloop rollout abort` "
+                f"ends it, or --replace lets {release[:SHORT]} take its place"
+            )
+        verdict = past_the_gate(entries, release, name, home, now, force)
+        facts = {**_evidence(entries, release), "Verdict": verdict, "Why": why, "Release": release}
+        if now:
+            return Wanted(
+                replace(model, stable=release, candidate="", former=model.stable), f"stable {release[:SHORT]}", facts
+            )
+        if not model.stable:
+            raise Refused(
+                f"{name} has no stable release to compare a candidate with: --now makes {release[:SHORT]} the first"
+            )
+        return Wanted(replace(model, candidate=release), f"candidate {release[:SHORT]}", facts)
+
+    return decide
+
+
+def rollback(why: str) -> Decide:
+    """Back to what was before: without the candidate while there is one, else to the stable release before this one."""
+
+    def decide(seen: Seen) -> Wanted | None:
+        model = seen.model
+        if model.candidate:
+            facts = {"Why": why, "Release": model.candidate}
+            return Wanted(replace(model, candidate=""), f"no candidate, back from {model.candidate[:SHORT]}", facts)
+        former, commit = former_stable(seen)
+        facts = {"Why": why, "Release": former, "Back-to": commit}
+        return Wanted(
+            replace(model, stable=former, former=model.stable),
+            f"back to {former[:SHORT]} from {model.stable[:SHORT]}",
+            facts,
+        )
+
+    return decide
+
+
+def former_stable(seen: Seen) -> tuple[str, str]:
+    """The stable release before the present one, seen through earlier ways back, and the newest commit that had it.
+
+    Raises Refused without one.
+    """
+    stack: list[tuple[str, str]] = []
+    for version in reversed(seen.versions):
+        text = seen.clone.show(version.commit, seen.environment.path)
+        try:
+            stable = parsed(text, seen.environment.path).stable
+        except (Refused, InputError):
+            continue  # a file that somebody had edited, or removed, was no order
+        back = "Back-to: " in version.body or "This reverts commit" in version.body
+        if back and stable in [one for one, _ in stack]:
+            while stack[-1][0] != stable:
+                stack.pop()
+        if stack and stack[-1][0] == stable:
+            stack.pop()
+        stack.append((stable, version.commit))
+    if len(stack) < 2 or not stack[-2][0]:
+        raise Refused(f"{seen.environment.name} had no other stable release before; see `everloop gitops status`")
+    return stack[-2]
+
+
+def sound(home: Home, digest: str, name: str) -> str:
+    """The whole digest of a release that is in the environment's home, every byte of it as it was released."""
+    try:
+        store = releases_of(home)
+        digest = resolve(store, digest)
+        manifest, _ = verify(store, digest)
+        if "judged" in manifest:
+            verify(judged_of(home), manifest["judged"])
+    except InputError as error:
+        raise type(error)(f"{name}'s home is {home.url}: {error}") from None
+    return digest
+
+
+def past_the_gate(entries: list[Entry], release: str, name: str, home: Home, now: bool, force: bool) -> str:
+    """What the ledger says of a release, for the commit. Raises Refused where it says no."""
+    said = [
+        one for one in entries if one.release == release and one.action in ("approve", "reject", "promote", "abort")
+    ]
+    last = said[-1] if said else None
+    if last is not None and last.action in ("reject", "abort") and not force:
+        who = "the gate rejected" if last.action == "reject" else "a rollout was aborted of"
+        raise Refused(f"{who} {release[:SHORT]} ({last.reason}); --force orders it all the same")
+    if not now and (last is None or last.action != "approve"):
+        raise Refused(
+            f"the ledger of {home.url} has no approval of {release[:SHORT]}, without which no rollout begins: "
+            f"`everloop rollout start {release[:SHORT]} --home {home.url}` gives it one"
+        )
+    return last.reason if last else ""
+
+
+def raise_if_candidate(model: Model, name: str, release: str, replacing: bool) -> None:
+    """A release that is stable already may still be ordered against the candidate."""
+    if model.candidate and not replacing:
+        raise Refused(
+            f"{release[:SHORT]} is stable in {name} already; `everloop gitops rollback --env {name}` takes the candidate "
+            f"{model.candidate[:SHORT]} away"
+        )
+
+
+def _without_candidate(model: Model, entries: list[Entry], why: str) -> Wanted:
+    return Wanted(replace(model, candidate=""), f"no candidate, {model.stable[:SHORT]} stays", {"Why": why})
+
+
+def _as_expected(seen: Seen, expect: str) -> None:
+    """Raises Refused unless what is stable now begins with `expect`."""
+    if not expect:
+        return
+    stable = seen.model.stable
+    if not (stable.startswith(expect) if expect != NONE else stable == ""):
+        raise Refused(
+            f"{seen.environment.name}'s stable release is {stable[:SHORT] or NONE} and not {expect[:SHORT]}; nothing was pushed"
+        )
+
+
+def _evidence(entries: list[Entry], release: str) -> dict[str, str]:
+    runs = [entry.run for entry in entries if entry.release == release and entry.run]
+    return {"Run": runs[-1] if runs else ""}
