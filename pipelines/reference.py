@@ -31,7 +31,9 @@ def settings_page() -> str:
     lines = [
         NOTE,
         "# Settings\n",
-        "Give them in a file (`--settings FILE`, YAML or JSON) or one by one (`--set train.seed=7`).\n",
+        "Give them in a file (`--settings FILE`, YAML or JSON) or one by one (`--set train.seed=7`). A process also takes",
+        "all of them from `EVERLOOP_SETTINGS` (JSON or YAML) and one from `EVERLOOP_TRAIN__SEED`, as pods do. What is more",
+        "particular wins: defaults, `EVERLOOP_SETTINGS`, `EVERLOOP_SECTION__NAME`, the file, `--set`.\n",
     ]
     for name, field in Settings.model_fields.items():
         section = field.annotation

@@ -44,7 +44,9 @@ class TooSlow(EverloopError):
 
 @dataclass
 class Webhook:
-    """ready: says in a sentence what is wrong, or "". heard: called after something was stored."""
+    """ready, hangs: say in a sentence what is wrong, or ""; only a new process mends the second.
+
+    heard: called after something was stored."""
 
     triggers: Triggers
     switches: Switches
@@ -52,6 +54,7 @@ class Webhook:
     models: Collection[str] = (MODEL,)
     measures: Measures = field(default_factory=Measures)
     ready: Callable[[], str] = lambda: ""
+    hangs: Callable[[], str] = lambda: ""
     heard: Callable[[], None] = lambda: None
 
     def check_token(self, header: bytes) -> None:
@@ -157,7 +160,8 @@ def make_app(webhook: Webhook) -> Starlette:
         return JSONResponse(answer)
 
     async def healthz(request: Request) -> Response:
-        return JSONResponse({"status": "alive"})
+        trouble = webhook.hangs()
+        return JSONResponse({"error": trouble}, 503) if trouble else JSONResponse({"status": "alive"})
 
     async def readyz(request: Request) -> Response:
         trouble = webhook.ready()

@@ -22,6 +22,7 @@ from components.recsys import clock
 from components.recsys.errors import EverloopError, InputError
 from components.recsys.home import Home
 from components.recsys.ledger import Ledger
+from components.recsys.pulse import Pulse
 from components.recsys.release import SHORT
 from components.recsys.settings import Settings
 from components.recsys.statuses import Statuses
@@ -39,6 +40,7 @@ TURN_SECONDS = 1.0
 REST_SECONDS = 0.05  # between two turns, so that a storm is decided in few of them
 STATUS_SECONDS = 5.0  # between two words to the status file when nothing changed
 GRACE_SECONDS = 10
+HANGS_SECONDS = 300.0  # a turn that takes longer: the slowest waits for Kubeflow a few times, 30 s each
 
 
 def main(
@@ -80,13 +82,14 @@ class Worker(threading.Thread):
         super().__init__(name="controller", daemon=True)
         self.controller, self.settings, self.url, self.told = controller, settings, url, told
         self.statuses = Statuses(home.store)
-        self.wake, self.ending = threading.Event(), False
+        self.wake, self.ending, self.pulse = threading.Event(), False, Pulse(HANGS_SECONDS)
         self.trouble = "the first turn is yet to come"
         self.said: tuple[float, object] = (float("-inf"), None)
 
     def run(self) -> None:
         while not self.ending:
             self.wake.clear()
+            self.pulse.beat()
             trouble = self._turn()
             if trouble and trouble != self.trouble:
                 self.told(trouble)
@@ -173,6 +176,7 @@ def prepared(
                 *(triggers, switches, retrain),
                 measures=measures,
                 ready=lambda: worker.trouble,
+                hangs=lambda: worker.pulse.trouble(),
                 heard=worker.wake.set,
             )
             logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

@@ -49,6 +49,7 @@ class GatewayApp(App):
 
     def endpoints(self) -> Routes:
         found = super().endpoints()
+        found["/accepting"] = {"GET": ("ready", self.accepting)}
         if self.gateway.knobs.console:
             found["/"] = {"GET": ("page", self.page)}
             found["/v1/state"] = {"GET": ("state", self.state)}
@@ -57,6 +58,10 @@ class GatewayApp(App):
             found["/v1/titles"] = {"GET": ("titles", self.titles)}
             found["/v1/report"] = {"GET": ("report", self.report)}
         return found
+
+    async def accepting(self, scope: Message, receive: Receive) -> Reply:
+        self.gateway.be_accepting()
+        return 200, dumped({"status": "accepting"})
 
     async def page(self, scope: Message, receive: Receive) -> Reply:
         return 200, console.page()

@@ -16,7 +16,7 @@ from components.recsys.buckets import secret_of
 from components.recsys.datasets import cache_folder
 from components.recsys.home import Home
 from components.recsys.release import SHORT
-from components.recsys.settings import Settings
+from components.recsys.settings import LogSettings, Settings
 from components.recsys.statuses import Statuses
 from serving.gateway.app import GatewayApp
 from serving.gateway.heartbeat import Heartbeat
@@ -62,7 +62,7 @@ def prepared(url: str, settings: Settings, told: Told) -> Iterator[tuple[Server,
         secret = secret_of(home.store)
         history = opened_history(url, settings, None, told)
         ends.callback(history.close)
-        log = PredictionLog(settings.log, home.store, spool_of(home), name, measures.registry)
+        log = PredictionLog(settings.log, home.store, spool_of(home, settings.log), name, measures.registry)
         ends.callback(log.close)
         export = EventExport(history, home.store, name, settings.log.segment_seconds, measures.registry)
         ends.callback(export.close)
@@ -82,8 +82,10 @@ def prepared(url: str, settings: Settings, told: Told) -> Iterator[tuple[Server,
         yield Server(config, gateway, settings.serving.drain_seconds), listener, address
 
 
-def spool_of(home: Home) -> Path:
+def spool_of(home: Home, settings: LogSettings) -> Path:
     """The folder where records wait: in the home, or for one in object storage in the user's own cache."""
+    if settings.spool:
+        return Path(settings.spool)
     return (home.local or cache_folder() / hashlib.sha256(home.url.encode()).hexdigest()[:12]) / "spool"
 
 

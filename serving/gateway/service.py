@@ -108,6 +108,17 @@ class Gateway:
             self._mirror(groups.get(CHAMPION, []), parts[0], routes)
         return answers
 
+    def be_accepting(self) -> None:
+        """Raises NotReady while events and requests should go to another gateway.
+
+        Whether a release serves already does not matter here: before the first one, events are taken and lists refused with
+        a sentence, which is more than a Service without endpoints does.
+        """
+        if self.draining:
+            raise NotReady("this gateway is about to stop; ask another one")
+        if self.routing.read_at is None:
+            raise NotReady(f"the home has not been read yet{self.routing.fault and f': {self.routing.fault}'}")
+
     async def be_ready(self) -> None:
         """Raises NotReady, so that nobody sends requests here."""
         if self.draining:

@@ -1,7 +1,7 @@
 """The engine's metrics, over HTTP.
 
->>> with exported(Measures(), host="127.0.0.1", port=0) as url:
-...     ...                                                     # GET {url}/metrics
+>>> with exported(Measures(), Pulse(300), host="127.0.0.1", port=0) as url:
+...     ...                                                     # GET {url}/metrics, {url}/healthz
 """
 
 import contextlib
@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client import CollectorRegistry, disable_created_metrics, start_http_server
+from prometheus_client import CollectorRegistry, disable_created_metrics, make_wsgi_app
 from prometheus_client.process_collector import ProcessCollector
 
 from components.recsys.errors import InputError
+from components.recsys.pulse import Pulse, answering
 from monitoring import metrics
 from serving.rollout.state import ENDED
 from serving.rollout.targets import VARIANTS, variant_of
@@ -63,17 +64,13 @@ class Measures:
 
 
 @contextlib.contextmanager
-def exported(measures: Measures, host: str, port: int) -> Iterator[str]:
+def exported(measures: Measures, pulse: Pulse, host: str, port: int) -> Iterator[str]:
     """The metrics at a URL for as long as the block lasts. Raises InputError when the address is taken."""
-    try:
-        server, thread = start_http_server(port, host, registry=measures.registry)
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {host}:{port} ({error.strerror}); choose another with --set rollout.port=PORT, 0 takes a free one"
-        ) from None
-    try:
-        yield f"http://{host}:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with contextlib.ExitStack() as ends:
+        try:
+            url = ends.enter_context(answering(make_wsgi_app(measures.registry), pulse, host, port))
+        except OSError as error:
+            raise InputError(
+                f"cannot listen on {host}:{port} ({error.strerror}); choose another with --set rollout.port=PORT, 0 takes a free one"
+            ) from None
+        yield url

@@ -16,6 +16,7 @@ from typing import Any
 from components.recsys.errors import EverloopError, StoreError
 from components.recsys.home import Home
 from components.recsys.policy import gradual
+from components.recsys.pulse import Pulse
 from components.recsys.settings import Settings
 from components.recsys.statuses import Statuses
 from serving.logs import log
@@ -28,13 +29,17 @@ from serving.rollout.targets import TargetsFile, targets_path
 Told = Callable[[str], None]
 GLANCE_SECONDS = 0.25  # a new line in the ledger, or a wish, is seen within this time, whatever the interval
 LOCK_SECONDS = 10.0
+TURN_SECONDS = 300.0  # a turn that takes longer hangs: the slowest reads a day of segments from a slow store
 
 
 class Loop:
     """Turns, one after the other, until told to stop."""
 
-    def __init__(self, home: Home, settings: Settings, measures: Measures, address: str = "") -> None:
+    def __init__(
+        self, home: Home, settings: Settings, measures: Measures, address: str = "", pulse: Pulse | None = None
+    ) -> None:
         self.home, self.settings, self.measures, self.address = home, settings, measures, address
+        self.pulse = pulse or Pulse(TURN_SECONDS)
         self.predictors = open_predictors(home, settings)
         self.engine = Engine(home, settings, self.predictors)
         self.statuses = Statuses(home.store)
@@ -49,11 +54,13 @@ class Loop:
             self.turn()
             deadline = time.monotonic() + self._interval()
             while time.monotonic() < deadline and not self.stopping.wait(GLANCE_SECONDS):
+                self.pulse.beat()
                 if self._glance() != before:
                     break
 
     def turn(self) -> None:
         """One turn, told to everybody; a fault is told too, and tried again."""
+        self.pulse.beat()
         fault = ""
         try:
             self.facts = self.engine.turn()
@@ -106,12 +113,12 @@ def main(
     ready: called once with the URL of the metrics, when the first turn is done.
     """
     place = Home(home)
-    measures = Measures()
+    measures, pulse = Measures(), Pulse(TURN_SECONDS)
     with (
         place.lock("rollout", LOCK_SECONDS, told),
-        exported(measures, settings.rollout.host, settings.rollout.port) as url,
+        exported(measures, pulse, settings.rollout.host, settings.rollout.port) as url,
     ):
-        loop = Loop(place, settings, measures, url)
+        loop = Loop(place, settings, measures, url, pulse)
 
         def stop(sign: int, frame: FrameType | None) -> None:
             loop.stopping.set()

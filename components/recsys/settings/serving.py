@@ -30,10 +30,11 @@ class ServingSettings(Section):
     request_timeout_seconds: float = Field(
         default=10.0, gt=0, description="A client that sends its request slower than this is cut off."
     )
-    grace_seconds: float = Field(default=10.0, ge=0, description="At the end, requests in flight get this long.")
+    grace_seconds: float = Field(default=10.0, ge=0, le=3600, description="At the end, requests in flight get this long.")
     drain_seconds: float = Field(
         default=0.0,
         ge=0,
+        le=3600,
         description="After SIGTERM the server says not ready and answers on for this long, until balancers have noticed; 5 on Kubernetes.",
     )
     history_cache_users: int = Field(

@@ -78,3 +78,43 @@ def test_every_knob_says_what_it_is() -> None:
     whole = Settings.model_json_schema()
     definitions = whole["$defs"]
     assert [name for section, schema in definitions.items() for name in walk(schema, section)] == []
+
+
+def test_the_environment_stands_between_the_defaults_and_the_file(tmp_path, monkeypatch) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("train: {seed: 2}\n")
+    monkeypatch.setenv(
+        "EVERLOOP_SETTINGS", '{"train": {"seed": 1, "threads": 3}, "quality": {"missing": {"severity": "warn"}}}'
+    )
+    assert load_settings().train.seed == 1
+    assert load_settings(file).train.seed == 2
+    settings = load_settings(file, ["train.seed=3"])
+    assert (settings.train.seed, settings.train.threads, settings.quality.missing.severity) == (3, 3, "warn")
+    assert settings.quality.missing.threshold == Settings().quality.missing.threshold
+
+
+def test_one_setting_can_come_by_a_variable_of_its_own(monkeypatch) -> None:
+    """A pod gets a URL with its password from a Secret, the rest from a ConfigMap."""
+    monkeypatch.setenv("EVERLOOP_SETTINGS", '{"serving": {"history": "memory://", "max_k": 7}}')
+    monkeypatch.setenv("EVERLOOP_SERVING__HISTORY", "redis://:p#a: b@cache:6379/0")
+    monkeypatch.setenv("EVERLOOP_SERVING__POLL_SECONDS", "2.5")
+    monkeypatch.setenv("EVERLOOP_HOME", "s3://bucket/home")  # no setting, and none of Kubernetes' own variables is
+    monkeypatch.setenv("EVERLOOP_GATEWAY_SERVICE_HOST", "10.0.0.7")
+    settings = load_settings().serving
+    assert (settings.history, settings.max_k, settings.poll_seconds) == ("redis://:p#a: b@cache:6379/0", 7, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("EVERLOOP_SETTINGS", "[1]", "EVERLOOP_SETTINGS must hold sections"),
+        ("EVERLOOP_SETTINGS", "{", "EVERLOOP_SETTINGS cannot be read"),
+        ("EVERLOOP_SETTINGS", '{"train": {"sed": 1}}', "did you mean 'seed'"),
+        ("EVERLOOP_TRAIN__SED", "1", "did you mean 'seed'"),
+        ("EVERLOOP_TRAIN__SEED__DEEP", "1", "train.seed"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_refused(monkeypatch, name: str, value: str, words: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=words):
+        load_settings()

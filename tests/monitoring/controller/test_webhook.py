@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from components.recsys.errors import EverloopError, InputError
 from components.recsys.home import Home
+from components.recsys.pulse import Pulse
 from components.recsys.settings import Settings
 from components.recsys.statuses import Statuses
 from monitoring.controller import app as webhook
@@ -224,6 +225,12 @@ def test_a_store_that_is_down_is_a_503_and_the_next_call_is_taken(
         sql("ALTER TABLE gone RENAME TO everloop_triggers")
     assert front.send(notice(alert())).status_code == 200
     until(lambda: front.get("/readyz").status_code == 200)
+
+
+def test_a_controller_whose_turns_hang_says_so_to_the_kubelet(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert front.get("/healthz").json() == {"status": "alive"}
+    monkeypatch.setattr(Pulse, "trouble", lambda pulse: "the last turn began 301 s ago; it hangs")
+    assert (front.get("/healthz").status_code, front.get("/healthz").json()["error"][:8]) == (503, "the last")
 
 
 NASTY = [

@@ -2,10 +2,13 @@
 
 import threading
 
+import httpx
 import pytest
 
 from components.recsys.home import Home
 from components.recsys.routes import KEY
+from components.recsys.settings import GatewaySettings, Settings
+from serving.gateway.server import running
 
 
 def test_routes_change_under_load_without_a_failed_request(world, predictor, gateway, route, until):
@@ -69,6 +72,28 @@ def test_a_champion_that_cannot_be_loaded_still_answers_through_its_predictor(wo
         assert gate.one(user_id="u2")["release"] == champion.release
         assert gate.http.get("/readyz").status_code == 200
         assert gate.http.get("/v1/models/everloop").json()["release"] == champion.release
+
+
+def test_before_the_first_release_events_are_taken_and_lists_refused(tmp_path):
+    """The Service of a cluster needs no champion to have endpoints; a list needs one, and the sentence says so."""
+    settings = Settings(gateway=GatewaySettings(port=0))
+    with running(str(tmp_path / "home"), settings) as url, httpx.Client(base_url=url, timeout=20) as client:
+        assert client.get("/accepting").json() == {"status": "accepting"}
+        assert client.get("/readyz").status_code == 503
+        sent = client.post("/v1/events", json={"user_id": "u2", "item_id": "f1", "event": "click"})
+        assert sent.json()["accepted"] == 1
+        refused = client.post("/v1/models/everloop:predict", json={"instances": [{"user_id": "u2"}]})
+        assert (refused.status_code, "no release could be loaded" in refused.json()["error"]) == (503, True)
+
+
+def test_a_gateway_that_could_not_read_its_home_yet_is_sent_nobody(world, predictor, gateway):
+    with gateway(predictor()) as gate:
+        assert gate.http.get("/accepting").status_code == 200
+    (world.home / "routes.json").write_text("{")
+    settings = Settings(gateway=GatewaySettings(port=0))
+    with running(str(world.home), settings) as url:
+        answer = httpx.get(f"{url}/accepting")
+        assert (answer.status_code, "has not been read yet" in answer.json()["error"]) == (503, True)
 
 
 def test_the_status_says_what_the_gateway_knows(world, predictor, gateway, until):
