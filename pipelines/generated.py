@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from monitoring.dashboards.render import write_monitoring
 from monitoring.runbooks.index import write_index
+from pipelines.chart.writing import write_chart
 from pipelines.compile import compile_all
 from pipelines.reference import write_reference
 
@@ -20,7 +20,7 @@ def generate(root: Path) -> list[Path]:
     """Write every generated file under `root`; returns them."""
     return [
         *compile_all(root / "manifests" / "pipelines"),
-        *write_monitoring(root / "manifests" / "monitoring"),
+        *write_chart(root / "helm" / "everloop"),
         *write_reference(root / "docs" / "reference"),
         write_index(root / "docs" / "loop"),
     ]

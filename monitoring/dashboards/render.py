@@ -1,21 +1,21 @@
-"""The dashboards as files: JSON for Grafana, and a kustomization that makes ConfigMaps of them.
+"""The rules and the dashboards as files of the Helm chart, which makes objects of them.
 
->>> write_monitoring(Path("manifests/monitoring"))
-[PosixPath('manifests/monitoring/prometheusrule.yaml'), PosixPath('manifests/monitoring/dashboards/serving.json'), ...]
+>>> write_monitoring(Path("helm/everloop/files"))
+[PosixPath('helm/everloop/files/rules.yaml'), PosixPath('helm/everloop/files/dashboards/serving.json'), ...]
 
-Grafana's sidecar takes every ConfigMap with the label `grafana_dashboard: "1"`.
+Where runbooks and the console lie is the chart's to say: the rules hold RUNBOOKS and CONSOLE in their place.
 """
 
 import json
 from pathlib import Path
 
-import yaml
-
 from monitoring.dashboards.drift import drift
 from monitoring.dashboards.loop import loop
 from monitoring.dashboards.panel import Dashboard
 from monitoring.dashboards.serving import serving
-from monitoring.rules.render import HEADER, prometheus_rule
+from monitoring.rules.render import render_rules
+
+RUNBOOKS, CONSOLE = "{runbooks}", "{console}"
 
 
 def dashboards() -> tuple[Dashboard, ...]:
@@ -23,8 +23,8 @@ def dashboards() -> tuple[Dashboard, ...]:
 
 
 def write_monitoring(target: Path) -> list[Path]:
-    """The objects of a cluster: rules, dashboards, and the kustomization that holds them together."""
-    files = {"prometheusrule.yaml": prometheus_rule(), "kustomization.yaml": HEADER + _kustomization()}
+    """rules.yaml, and a JSON file for each dashboard."""
+    files = {"rules.yaml": render_rules(runbooks=RUNBOOKS, console=CONSOLE)}
     for dashboard in dashboards():
         text = json.dumps(dashboard.json(), indent=2, ensure_ascii=False)
         files[f"dashboards/{dashboard.name}.json"] = text + "\n"
@@ -32,24 +32,3 @@ def write_monitoring(target: Path) -> list[Path]:
     for name, text in files.items():
         (target / name).write_text(text, encoding="utf-8")
     return [target / name for name in files]
-
-
-def _kustomization() -> str:
-    return str(
-        yaml.safe_dump(
-            {
-                "apiVersion": "kustomize.config.k8s.io/v1beta1",
-                "kind": "Kustomization",
-                "resources": ["prometheusrule.yaml"],
-                "configMapGenerator": [
-                    {"name": dashboard.uid, "files": [f"dashboards/{dashboard.name}.json"]}
-                    for dashboard in dashboards()
-                ],
-                "generatorOptions": {
-                    "disableNameSuffixHash": True,
-                    "labels": {"grafana_dashboard": "1", "app.kubernetes.io/name": "everloop"},
-                },
-            },
-            sort_keys=False,
-        )
-    )

@@ -1,4 +1,4 @@
-"""The rules as files: a Prometheus rule file, and the PrometheusRule object of a cluster.
+"""The rules as a Prometheus rule file; of the one in the chart, a cluster's PrometheusRule is made.
 
 >>> Path("rules.yaml").write_text(render_rules())
 >>> render_rules(scale=0.01, settings=settings)   # a drill, whose weeks pass in seconds
@@ -38,21 +38,6 @@ def render_rules(
     folder. console: URL of the gateway's page; empty: as the settings say."""
     note = f"# `for` and ranges are {scale:g} times as long as deployed: the drill's time runs faster.\n"
     return (HEADER if scale == 1 else note) + _yaml(rule_groups(scale, settings, runbooks, console))
-
-
-def prometheus_rule(settings: Settings | None = None, runbooks: str = RUNBOOKS, console: str = "") -> str:
-    """For the Prometheus operator (monitoring.coreos.com/v1)."""
-    return HEADER + _yaml(
-        {
-            "apiVersion": "monitoring.coreos.com/v1",
-            "kind": "PrometheusRule",
-            "metadata": {
-                "name": "everloop",
-                "labels": {"app.kubernetes.io/name": "everloop", "app.kubernetes.io/component": "monitoring"},
-            },
-            "spec": rule_groups(1.0, settings, runbooks, console),
-        }
-    )
 
 
 def rule_groups(scale: float, settings: Settings | None, runbooks: str, console: str) -> dict[str, Any]:

@@ -37,5 +37,7 @@ Selector = dict[MetadataKey, LabelValue]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Path = Annotated[str, Field(pattern=r"^/[^\s:]*$")]
 # Canonical enough that the API server gives it back as it was: a controller that compares would else see a change for ever.
-Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")] | Annotated[int, Field(ge=0, le=10**9)]
+Quantity = (
+    Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")] | Annotated[int, Field(ge=0, le=10**9)]
+)
 Percent = Annotated[str, Field(pattern="^([1-9][0-9]?|100)%$")]

@@ -23,8 +23,8 @@ FieldPath = Literal[
 class Resources(Values):
     """What a container asks for, and at most gets."""
 
-    requests: dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = {}
-    limits: dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = {}
+    requests: dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = Field(default={})
+    limits: dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = Field(default={})
 
 
 class KeyRef(Values):
@@ -69,13 +69,13 @@ class Item(Values):
 
 class SecretFiles(Values):
     secret_name: RequiredName
-    items: list[Item] = []
+    items: list[Item] = Field(default=[])
     optional: bool = False
 
 
 class ConfigMapFiles(Values):
     name: RequiredName
-    items: list[Item] = []
+    items: list[Item] = Field(default=[])
     optional: bool = False
 
 
@@ -92,7 +92,7 @@ class Claim(Values):
 class CsiVolume(Values):
     driver: Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9.]{0,61}[a-zA-Z0-9])?$")]
     read_only: bool = True
-    volume_attributes: dict[Key, str] = {}
+    volume_attributes: dict[Key, str] = Field(default={})
 
 
 class SecretVolume(Values):
@@ -154,7 +154,7 @@ class PodSecurityContext(Values):
 
 
 class Capabilities(Values):
-    drop: Annotated[list[Literal["ALL"]], Field(min_length=1, max_length=1)] = ["ALL"]
+    drop: Annotated[list[Literal["ALL"]], Field(min_length=1, max_length=1)] = Field(default=["ALL"])
 
 
 class SecurityContext(Values):
@@ -183,8 +183,8 @@ class LabelsThere(Values):
 
 
 class LabelSelector(Values):
-    match_labels: Selector = {}
-    match_expressions: list[LabelsIn | LabelsThere] = []
+    match_labels: Selector = Field(default={})
+    match_expressions: list[LabelsIn | LabelsThere] = Field(default=[])
 
 
 class NodeTerm(Values):
@@ -205,13 +205,13 @@ class PreferredNodes(Values):
 
 class NodeAffinity(Values):
     required_during_scheduling_ignored_during_execution: NodeTerms | None = None
-    preferred_during_scheduling_ignored_during_execution: list[PreferredNodes] = []
+    preferred_during_scheduling_ignored_during_execution: list[PreferredNodes] = Field(default=[])
 
 
 class PodTerm(Values):
     label_selector: LabelSelector
     topology_key: MetadataKey
-    namespaces: list[RequiredName] = []
+    namespaces: list[RequiredName] = Field(default=[])
 
 
 class PreferredPods(Values):
@@ -220,8 +220,8 @@ class PreferredPods(Values):
 
 
 class PodAffinity(Values):
-    required_during_scheduling_ignored_during_execution: list[PodTerm] = []
-    preferred_during_scheduling_ignored_during_execution: list[PreferredPods] = []
+    required_during_scheduling_ignored_during_execution: list[PodTerm] = Field(default=[])
+    preferred_during_scheduling_ignored_during_execution: list[PreferredPods] = Field(default=[])
 
 
 class Affinity(Values):

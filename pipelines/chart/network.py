@@ -78,7 +78,8 @@ class EgressValues(Values):
         default=Destination(ports=[6379]), description="The gateway, where settings.serving.history is redis://."
     )
     database: Destination = Field(
-        default=Destination(ports=[5432]), description="The controller, where settings.retrain.database is postgresql://."
+        default=Destination(ports=[5432]),
+        description="The controller, where settings.retrain.database is postgresql://.",
     )
     kubeflow: Destination = Field(
         default=Destination(to=[namespace("kubeflow")], ports=[8888]), description="The controller, to start runs."
@@ -96,9 +97,7 @@ class IngressValues(Values):
         default=[PodPeer(pod_selector=LabelSelector())],
         description="Who may ask for lists: by default pods of the same namespace. Name the namespace of your ingress or Gateway controller here.",
     )
-    metrics: Peers = Field(
-        default=[namespace("monitoring")], description="Who scrapes metrics: where Prometheus runs."
-    )
+    metrics: Peers = Field(default=[namespace("monitoring")], description="Who scrapes metrics: where Prometheus runs.")
     alerts: Peers = Field(
         default=[namespace("monitoring")], description="Who may ask the controller for runs: where Alertmanager runs."
     )

@@ -28,7 +28,10 @@ def schema() -> Json:
         if name.startswith("settings."):
             whole["definitions"][name] = _everywhere(one, _moved)
     # helm gives a chart that is part of another one the values that are for all.
-    whole["properties"]["global"] = {"type": "object", "description": "Of a chart that has this one as a part; not read."}
+    whole["properties"]["global"] = {
+        "type": "object",
+        "description": "Of a chart that has this one as a part; not read.",
+    }
     return {"$schema": DRAFT, "title": "Values of the chart everloop", **_without(whole, "title")}
 
 
@@ -45,7 +48,8 @@ def _draft7(given: Json) -> Json:
             one = {**one, "additionalProperties": False}
         return one
 
-    return _everywhere(given, translated)
+    draft: Json = _everywhere(given, translated)
+    return draft
 
 
 def _moved(one: Json) -> Json:
@@ -62,7 +66,9 @@ def _everywhere(given: Any, change: Callable[[Json], Json], names: bool = False)
         return given
     one = given if names else change(given)
     return {
-        key: value if not names and key in ("default", "enum", "const") else _everywhere(value, change, key in NAMED and not names)
+        key: value
+        if not names and key in ("default", "enum", "const")
+        else _everywhere(value, change, key in NAMED and not names)
         for key, value in one.items()
     }
 

@@ -76,7 +76,7 @@ class HttpRoute(Values):
 
 class Tls(Values):
     secret_name: RequiredName
-    hosts: Annotated[list[Hostname], Field(max_length=16)] = []
+    hosts: Annotated[list[Hostname], Field(max_length=16)] = Field(default=[])
 
 
 class Ingress(Values):

@@ -19,8 +19,12 @@ from pipelines.chart.watching import Monitoring
 
 Digest = Annotated[str, Field(pattern="^(sha256:[0-9a-f]{64})?$")]
 Tag = Annotated[str, Field(pattern=r"^([A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?$")]
-Repository = Annotated[str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", max_length=200)]
-Registry = Annotated[str, Field(pattern=r"^([a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]{1,5})?(/[-a-z0-9._]+)*/?)?$", max_length=200)]
+Repository = Annotated[
+    str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", max_length=200)
+]
+Registry = Annotated[
+    str, Field(pattern=r"^([a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]{1,5})?(/[-a-z0-9._]+)*/?)?$", max_length=200)
+]
 HomeUrl = Annotated[str, Field(pattern=r"^(s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[-A-Za-z0-9!_.*'()]+)*/?)?$")]
 Url = Annotated[str, Field(pattern=r"^(https?://[-A-Za-z0-9.\[\]:]{1,200}(/[-A-Za-z0-9._~/%]*)?)?$")]
 
@@ -50,7 +54,8 @@ class Images(Values):
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(default="IfNotPresent", description="When to pull.")
     pull_secrets: list[RequiredName] = Field(default=[], description="Secrets of the registry, by name.")
     serving: Image = Field(
-        default=Image(repository="everloop/serving"), description="Of the gateway, the rollout engine and the predictors."
+        default=Image(repository="everloop/serving"),
+        description="Of the gateway, the rollout engine and the predictors.",
     )
     monitoring: Image = Field(
         default=Image(repository="everloop/monitoring"), description="Of the monitor and the retrain controller."
@@ -134,7 +139,8 @@ class Controller(Part):
         default=SecretUrl(), description="postgresql://... of its states; without it an SQLite file on the volume."
     )
     token: SecretUrl = Field(
-        default=SecretUrl(key="token"), description="Bearer token that Alertmanager must show; without it none is asked."
+        default=SecretUrl(key="token"),
+        description="Bearer token that Alertmanager must show; without it none is asked.",
     )
     persistence: Persistence = Field(
         default=Persistence(), description="For the SQLite file; not used with PostgreSQL."

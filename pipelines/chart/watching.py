@@ -33,10 +33,12 @@ class PrometheusRule(Values):
     enabled: Made = Field(default="auto", description=WHEN)
     labels: Labels = Field(default={}, description="By which your Prometheus chooses its rules (release: ...).")
     runbooks: Address = Field(
-        default="", description="URL of the folder with the runbooks, if you host them; empty: their path in the source."
+        default="",
+        description="URL of the folder with the runbooks, if you host them; empty: their path in the source.",
     )
     console: Address = Field(
-        default="", description="URL of the gateway's console as people reach it; empty: its address inside the cluster."
+        default="",
+        description="URL of the gateway's console as people reach it; empty: its address inside the cluster.",
     )
 
 
@@ -62,4 +64,6 @@ class Monitoring(Values):
     service_monitor: ServiceMonitor = Field(default=ServiceMonitor(), description="What Prometheus scrapes.")
     prometheus_rule: PrometheusRule = Field(default=PrometheusRule(), description="The alerts.")
     dashboards: Dashboards = Field(default=Dashboards(), description="Grafana's dashboards.")
-    alertmanager_config: AlertmanagerConfig = Field(default=AlertmanagerConfig(), description="The way to the controller.")
+    alertmanager_config: AlertmanagerConfig = Field(
+        default=AlertmanagerConfig(), description="The way to the controller."
+    )

@@ -26,7 +26,7 @@ What never changes about a part's pods: selectors are immutable. Call: include "
 */}}
 {{- define "everloop.selectorLabels" -}}
 app.kubernetes.io/name: everloop
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .part }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}

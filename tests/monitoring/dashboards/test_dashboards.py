@@ -89,12 +89,14 @@ def test_every_alert_names_a_dashboard_that_exists():
     assert {f"everloop-{alert.dashboard}" for alert in alerts()} == {dashboard.uid for dashboard in dashboards()}
 
 
-def test_the_kustomization_makes_config_maps_that_the_sidecar_finds(tmp_path):
-    written = write_monitoring(tmp_path)
-    value = yaml.safe_load((tmp_path / "kustomization.yaml").read_text())
-    assert value["generatorOptions"]["labels"]["grafana_dashboard"] == "1"
-    named = {file for generator in value["configMapGenerator"] for file in generator["files"]} | {*value["resources"]}
-    assert {str(path.relative_to(tmp_path)) for path in written} == named | {"kustomization.yaml"}
+def test_the_chart_gets_the_rules_and_a_file_for_each_dashboard(tmp_path):
+    written = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in write_monitoring(tmp_path)}
+    assert written.keys() == {"rules.yaml", *(f"dashboards/{dashboard.name}.json" for dashboard in dashboards())}
+    assert [json.loads(written[f"dashboards/{one.name}.json"])["uid"] for one in dashboards()] == [
+        one.uid for one in dashboards()
+    ]
+    names = {rule.get("alert") for group in yaml.safe_load(written["rules.yaml"])["groups"] for rule in group["rules"]}
+    assert names - {None} == {alert.name for alert in alerts()}
 
 
 def test_a_preview_shows_every_panel(prometheus):

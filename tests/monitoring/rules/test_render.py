@@ -7,7 +7,7 @@ from components.recsys.settings import Settings
 from monitoring.metrics import ALL, RELEASE_SINCE
 from monitoring.promql.parser import parse
 from monitoring.promql.syntax import selectors
-from monitoring.rules.render import alerts, groups, prometheus_rule, render_rules
+from monitoring.rules.render import alerts, groups, render_rules
 from monitoring.rules.rule import Record, scaled
 from monitoring.rules.trial import FIRES, Case, promtool_tests, tried
 
@@ -41,10 +41,6 @@ def test_the_contract_with_the_controller():
 def test_rules_are_good_at_every_scale(scale, promtool, tmp_path):
     (tmp_path / "rules.yaml").write_text(render_rules(scale))
     assert "SUCCESS" in promtool("check", "rules", tmp_path / "rules.yaml")
-
-
-def test_the_object_of_a_cluster_holds_the_same_rules():
-    assert yaml.safe_load(prometheus_rule())["spec"] == yaml.safe_load(render_rules())
 
 
 def test_scaling_shortens_ranges_and_offsets_but_no_threshold():
