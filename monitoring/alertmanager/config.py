@@ -110,6 +110,42 @@ def alertmanager_config(controller: str, pager: str, token_file: str | None, sca
     )
 
 
+def operator_routes() -> str:
+    """What goes to the controller, as an AlertmanagerConfig of the Prometheus operator has it; the chart adds the receivers."""
+    return _yaml(
+        {
+            "route": {
+                "receiver": NOBODY,
+                "routes": [
+                    {
+                        "receiver": route.receiver,
+                        "matchers": [_equals(name, value) for name, value in route.labels.items()],
+                        "continue": True,
+                        "groupBy": list(route.group_by),
+                        "groupWait": route.group_wait,
+                        "groupInterval": route.group_interval,
+                        "repeatInterval": route.repeat_interval,
+                    }
+                    for route in ROUTES
+                    if route.receiver == CONTROLLER
+                ],
+            },
+            "inhibitRules": [
+                {
+                    "sourceMatch": [_equals("alertname", rule.source)],
+                    "targetMatch": [{"name": "alertname", "value": "|".join(rule.targets), "matchType": "=~"}],
+                    "equal": ["model"],
+                }
+                for rule in INHIBITIONS
+            ],
+        }
+    )
+
+
+def _equals(name: str, value: str) -> dict[str, str]:
+    return {"name": name, "value": value, "matchType": "="}
+
+
 def _scaled(duration: str, scale: float, least_ms: int = 0) -> str:
     return duration if scale == 1 else spelled(max(round(milliseconds(duration) * scale), least_ms))
 

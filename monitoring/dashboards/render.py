@@ -1,4 +1,4 @@
-"""The rules and the dashboards as files of the Helm chart, which makes objects of them.
+"""The rules, their routes and the dashboards as files of the Helm chart, which makes objects of them.
 
 >>> write_monitoring(Path("helm/everloop/files"))
 [PosixPath('helm/everloop/files/rules.yaml'), PosixPath('helm/everloop/files/dashboards/serving.json'), ...]
@@ -9,11 +9,12 @@ Where runbooks and the console lie is the chart's to say: the rules hold RUNBOOK
 import json
 from pathlib import Path
 
+from monitoring.alertmanager.config import operator_routes
 from monitoring.dashboards.drift import drift
 from monitoring.dashboards.loop import loop
 from monitoring.dashboards.panel import Dashboard
 from monitoring.dashboards.serving import serving
-from monitoring.rules.render import render_rules
+from monitoring.rules.render import HEADER, render_rules
 
 RUNBOOKS, CONSOLE = "{runbooks}", "{console}"
 
@@ -23,8 +24,11 @@ def dashboards() -> tuple[Dashboard, ...]:
 
 
 def write_monitoring(target: Path) -> list[Path]:
-    """rules.yaml, and a JSON file for each dashboard."""
-    files = {"rules.yaml": render_rules(runbooks=RUNBOOKS, console=CONSOLE)}
+    """rules.yaml, routes.yaml for an AlertmanagerConfig, and a JSON file for each dashboard."""
+    files = {
+        "rules.yaml": render_rules(runbooks=RUNBOOKS, console=CONSOLE),
+        "routes.yaml": HEADER + operator_routes(),
+    }
     for dashboard in dashboards():
         text = json.dumps(dashboard.json(), indent=2, ensure_ascii=False)
         files[f"dashboards/{dashboard.name}.json"] = text + "\n"

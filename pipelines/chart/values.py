@@ -158,6 +158,9 @@ class Test(Values):
     user: Annotated[str, Field(min_length=1, max_length=256)] = Field(
         default="helm-test", description="For whom the list is; somebody unknown gets what is popular."
     )
+    needs_release: bool = Field(
+        default=False, description="Fail while no release serves yet; by default that is only said."
+    )
 
 
 class Chart(Values):

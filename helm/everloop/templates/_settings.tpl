@@ -63,3 +63,14 @@ Call: include "everloop.terminationSeconds" (dict "part" "gateway" "root" $)
 {{- $asked | int -}}
 {{- end -}}
 {{- end -}}
+
+{{/*
+Whether an object of another project's kind is made: empty for no. Call: include "everloop.made" (dict "enabled" FLAG "api" "monitoring.coreos.com/v1/ServiceMonitor" "root" $)
+*/}}
+{{- define "everloop.made" -}}
+{{- if eq (toString .enabled) "auto" -}}
+{{- if .root.Capabilities.APIVersions.Has .api -}}true{{- end -}}
+{{- else if .enabled -}}
+true
+{{- end -}}
+{{- end -}}
