@@ -26,6 +26,7 @@ from pipelines.commands import (
     up,
 )
 from pipelines.console import say_error
+from pipelines.groups import lacking
 
 app = typer.Typer(
     name="everloop",
@@ -82,6 +83,11 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except ModuleNotFoundError as error:
+        if not lacking(error):
+            raise
+        say_error(lacking(error), as_json)
+        sys.exit(2)
     except OSError as error:
         say_error(f"{error.filename or 'the machine'}: {error.strerror or error}", as_json, 3)
         sys.exit(3)
