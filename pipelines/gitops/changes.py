@@ -14,11 +14,12 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from components.recsys.errors import Refused, StoreError
 from components.recsys.ledger import actor_here
 from components.recsys.release import SHORT
-from pipelines.gitops.environments import Environment, read
+from pipelines.gitops.environments import Environment, model_path, read
 from pipelines.gitops.git import Clone, Version
 from pipelines.gitops.model import Model, named, parsed, rendered
 from pipelines.gitops.proposals import Proposal, propose
@@ -29,13 +30,17 @@ BACKOFF_SECONDS = 0.05  # doubled up to a second, drawn at random, so that two w
 
 @dataclass(frozen=True)
 class Seen:
-    """What a decision is made from. versions: of model.yaml, newest first."""
+    """What a decision is made from."""
 
     environment: Environment
     model: Model
-    versions: list[Version]
     clone: Clone
     head: str
+
+    @cached_property
+    def versions(self) -> list[Version]:
+        """The commits that changed model.yaml, newest first."""
+        return self.clone.versions(self.head, self.environment.path)
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def look(clone: Clone, name: str, edited: bool = False) -> Seen:
         model = named(text, environment.path) if text else Model()
     else:
         model = parsed(text, environment.path)
-    return Seen(environment, model, clone.versions(head, environment.path), clone, head)
+    return Seen(environment, model, clone, head)
 
 
 def change(clone: Clone, name: str, decide: Decide, on_top: bool = False, edited: bool = False) -> Change:
@@ -83,27 +88,51 @@ def change(clone: Clone, name: str, decide: Decide, on_top: bool = False, edited
 
     on_top: whoever changed the model meanwhile, decide again from theirs.
     """
-    first: Seen | None = None
+    seen = look(clone, name, edited)
     pause = BACKOFF_SECONDS
     for _ in range(TRIES):
-        seen = look(clone, name, edited)
-        if first and not on_top and seen.model != first.model:
-            raise Refused(f"{meanwhile(seen)}; nothing was pushed, look at `everloop gitops status` and decide again")
-        first = first or seen
         wanted = decide(seen)
         if wanted is None:
             return Change(name, seen.model, seen.model)
+        clone.identity()
         model = replace(wanted.model, home=seen.environment.home, by=actor_here())
-        text = rendered(model, seen.environment)
-        commit = clone.commit(seen.head, seen.environment.path, text, message(name, wanted))
+        text, words = rendered(model, seen.environment), message(name, wanted)
         if seen.environment.promotion == "pull-request":
+            commit = clone.commit(seen.head, seen.environment.path, text, words)
             proposal = propose(clone, name, model, commit, f"{name}: {wanted.title}")
             return Change(name, seen.model, model, commit, proposal)
-        if clone.push(commit):
+        commit = _pushed(clone, seen, text, words)
+        if commit:
             return Change(name, seen.model, model, commit)
+        before, seen = seen, look(clone, name, edited)
+        if seen.model != before.model and not on_top:
+            raise Refused(f"{meanwhile(seen)}; nothing was pushed, look at `everloop gitops status` and decide again")
         time.sleep(random.uniform(0, pause))
         pause = min(2 * pause, 1.0)
-    raise StoreError(f"{clone.shown} was pushed to {TRIES} times by others while we tried; run again")
+    raise StoreError(_too_busy(clone))
+
+
+def _pushed(clone: Clone, seen: Seen, text: str, words: str) -> str:
+    """The commit, made anew on top of what others push to other folders; '' when they changed this environment's.
+
+    What was decided holds as long as its folder does, so a push that lost a race costs a second and not another decision.
+    """
+    folder = model_path(seen.environment.name).rpartition("/")[0]
+    head, pause = seen.head, BACKOFF_SECONDS
+    for _ in range(TRIES):
+        commit = clone.commit(head, seen.environment.path, text, words)
+        if clone.push(commit):
+            return commit
+        time.sleep(random.uniform(0, pause))
+        pause = min(2 * pause, 1.0)
+        head = clone.head()
+        if clone.hash_of(head, folder) != clone.hash_of(seen.head, folder):
+            return ""
+    raise StoreError(_too_busy(clone))
+
+
+def _too_busy(clone: Clone) -> str:
+    return f"{clone.shown} was pushed to {TRIES} times by others while we tried; run again"
 
 
 def meanwhile(seen: Seen) -> str:

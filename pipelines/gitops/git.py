@@ -63,6 +63,10 @@ class Clone:
             return None
         return self._asked("show", f"{commit}:{path}")
 
+    def hash_of(self, commit: str, path: str) -> str:
+        """A hash of a folder and all that is in it."""
+        return self._git("rev-parse", f"{commit}:{path}").strip()
+
     def folders(self, commit: str, path: str) -> list[str]:
         """The names of the folders in a folder."""
         listed = self._git("ls-tree", "-d", "--name-only", f"{commit}", "--", f"{path}/")
@@ -78,8 +82,7 @@ class Clone:
         return self._git("rev-parse", f"{commit}^").strip()
 
     def commit(self, parent: str, path: str, text: str, message: str) -> str:
-        """A commit on top of `parent` in which one file has another text. Raises InputError when git has no name for us."""
-        self.identity()
+        """A commit on top of `parent` in which one file has another text. `identity` says beforehand whether we may."""
         blob = self._git("hash-object", "-w", "--stdin", stdin=text).strip()
         with tempfile.TemporaryDirectory() as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}

@@ -74,7 +74,7 @@ class Repository:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
         git(self.work, "add", "-A")
-        git(self.work, "commit", "-q", "-m", message)
+        git(self.work, "commit", "-q", "--allow-empty", "-m", message)
         git(self.work, "push", "-q", "origin", "HEAD:main")
 
     def order(self, env: str, **releases: str) -> None:

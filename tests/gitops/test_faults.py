@@ -1,7 +1,6 @@
 """What git servers and people do to us: each is one sentence with the right exit code, and nothing is changed."""
 
 import json
-import os
 import socket
 from pathlib import Path
 
@@ -158,4 +157,4 @@ def test_variables_of_another_git_do_not_lead_astray(gitops, repository, approve
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
     done = gitops("promote", approved, "--env", "staging", "--json")
     assert done.code == 0, done.err
-    assert not os.path.exists(tmp_path / "index")
+    assert not (tmp_path / "index").exists()
