@@ -161,14 +161,16 @@ class Cluster:
                 return Answer(0, {}, _first_line(error.reason))
             told = _read(error.body)
             return Answer(error.status, told, _refusal(error.status, told), error.headers or {})
-        except urllib3.exceptions.TimeoutError:
-            return Answer(0, {}, f"no answer within {self.timeout_seconds:.0f} s")
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return Answer(0, {}, _first_line(getattr(error, "reason", None) or error))
+            refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # in some versions a kind of timeout
+            if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
+                return Answer(0, {}, f"no answer within {self.timeout_seconds:g} s")
+            return Answer(0, {}, _first_line(error).rpartition(": ")[2])
 
 
 def _client(context: str) -> tuple[Any, str, str]:
     """(client, name of the context, its namespace)."""
+    import yaml
     from kubernetes import client, config
     from kubernetes.config import ConfigException
 
@@ -178,19 +180,23 @@ def _client(context: str) -> tuple[Any, str, str]:
             config.load_incluster_config(client_configuration=settings)
             name, namespace = "in-cluster", _own_namespace()
         else:
-            contexts, current = config.list_kube_config_contexts()
+            files = (
+                os.environ.get("KUBECONFIG") or "~/.kube/config"
+            )  # the client reads the variable once, at its import
+            contexts, current = config.list_kube_config_contexts(files)
             known = [each["name"] for each in contexts]
             if context and context not in known:
                 raise InputError(f"--context {context}: the kubeconfig knows only {', '.join(known)}")
-            config.load_kube_config(context=context or None, client_configuration=settings)
+            config.load_kube_config(files, context=context or None, client_configuration=settings)
             chosen = next((each for each in contexts if each["name"] == context), current)
             name, namespace = chosen["name"], chosen["context"].get("namespace") or "default"
     except ConfigException as error:
         raise Unreachable(
             f"no cluster to ask ({_first_line(error)}); set KUBECONFIG, or see: kubectl config get-contexts"
         ) from None
-    except (TypeError, KeyError, AttributeError, ValueError) as error:  # what the client makes of a broken file
-        raise Unreachable(f"the kubeconfig cannot be read ({error!r}); see: kubectl config view") from None
+    except (yaml.YAMLError, OSError, TypeError, KeyError, AttributeError, ValueError) as error:  # a broken file
+        why = _first_line(error) or type(error).__name__
+        raise Unreachable(f"the kubeconfig cannot be read ({why}); see: kubectl config view") from None
     settings.retries = False
     host = urlsplit(settings.host)
     proxy = urllib.request.getproxies().get(host.scheme)

@@ -9,6 +9,7 @@ A check that gets no answer becomes a finding of its own; none of them takes ano
 
 from collections.abc import Callable, Iterator
 
+from components.recsys.errors import EverloopError
 from pipelines.doctor.checks import (
     api,
     gateway_api,
@@ -21,6 +22,7 @@ from pipelines.doctor.checks import (
     objects,
     permissions,
     platform,
+    prometheus,
     storage,
     stores,
 )
@@ -37,6 +39,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     (gateway_api.AREA, gateway_api.check),
     (kubeflow.AREA, kubeflow.check),
     ("neighbours", platform.check),
+    (prometheus.AREA, prometheus.check),
     (network.AREA, network.check),
     (storage.AREA, storage.check),
     (home.AREA, home.check),
@@ -53,6 +56,6 @@ def examine(cluster: Cluster, wants: Wants, told: Callable[[str], None] = lambda
         told(area)
         try:
             findings += check(cluster, wants)  # takes one by one: what came before an unanswered question counts
-        except Unanswered as why:
+        except (Unanswered, EverloopError) as why:
             findings.append(Finding(area, "", UNKNOWN, str(why)))
     return findings

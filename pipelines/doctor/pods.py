@@ -1,17 +1,20 @@
-"""The pods that will run: of rendered manifests, or, without them, one as the chart makes it.
+"""The pods that will run: of rendered manifests, of the chart's values, or else one as the chart makes it.
 
 >>> [pod.name for pod in pods_of(wants)]
-['Deployment everloop-gateway', 'StatefulSet everloop-rollout']
+['gateway', 'rollout', 'monitor', 'controller', 'predictors of two releases']
 """
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from components.recsys.version import VERSION
+from pipelines.chart.pods import Part
+from pipelines.chart.values import Chart, Image
 from pipelines.doctor.cluster import Json
 from pipelines.doctor.wants import Wants, title
+from serving.kserve.inference_service import image_of, inference_service
 from serving.kserve.quantities import amount
 
 TEMPLATES = {  # kind -> where its pod's template lies
@@ -22,14 +25,19 @@ TEMPLATES = {  # kind -> where its pod's template lies
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
 USER = 65532  # of all our images
+RESTRICTED: Json = {  # kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 @dataclass(frozen=True)
 class Pod:
     name: str
     spec: Json
-    count: int
-    labels: Json
+    count: int = 1
+    labels: Json = field(default_factory=dict)
 
     @property
     def images(self) -> list[str]:
@@ -52,42 +60,64 @@ class Pod:
 
 
 def pods_of(wants: Wants) -> Iterator[Pod]:
-    found = [each for each in wants.objects if each.get("kind") in TEMPLATES]
-    for each in found:
+    rendered = [each for each in wants.objects if each.get("kind") in TEMPLATES]
+    for each in rendered:
         template: Json = each
         for step in TEMPLATES[each["kind"]]:
             template = template.get(step) or {}
-        spec = each.get("spec") or {}
-        count = int(spec.get("replicas", 1)) if each["kind"] in ("Deployment", "StatefulSet") else 1
+        count = (each.get("spec") or {}).get("replicas", 1) if each["kind"] in ("Deployment", "StatefulSet") else 1
         labels = (template.get("metadata") or {}).get("labels") or {}
-        yield Pod(title(each), template.get("spec") or {}, count, labels)
-    if not found:
-        yield Pod("a pod as the chart makes it", example(), 1, {})
+        yield Pod(title(each), template.get("spec") or {}, int(count), labels)
+    if not rendered and wants.chart:
+        yield from _of_chart(wants.chart)
+    if not rendered and not wants.chart:
+        room = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+        yield _pod("a pod as the chart makes it", f"everloop/serving:{VERSION}", {"resources": room})
+    if wants.kserve:
+        yield _predictors(wants)
 
 
-def example() -> Json:
-    """Under the restricted profile: kubernetes.io/docs/concepts/security/pod-security-standards/#restricted."""
-    return {
-        "automountServiceAccountToken": False,
-        "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [
-            {
-                "name": "everloop",
-                "image": f"everloop/serving:{VERSION}",
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "resources": {
-                    "requests": {"cpu": "100m", "memory": "256Mi"},
-                    "limits": {"cpu": "1", "memory": "1Gi"},
-                },
-                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-            }
-        ],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
-    }
+def _of_chart(chart: Chart) -> Iterator[Pod]:
+    gateway = chart.gateway
+    most = gateway.replicas if gateway.autoscaling.kind == "none" else gateway.autoscaling.min_replicas
+    parts: tuple[tuple[str, Part, Image, int], ...] = (
+        ("gateway", gateway, chart.image.serving, most),
+        ("rollout", chart.rollout, chart.image.serving, 1),
+        ("monitor", chart.monitor, chart.image.monitoring, 1),
+        ("controller", chart.controller, chart.image.monitoring, 1),
+    )
+    for name, part, image, count in parts:
+        yield _pod(name, _name_of(chart, image), {"resources": part.resources.model_dump(by_alias=True)}, count)
+
+
+def _predictors(wants: Wants) -> Pod:
+    """Of the champion and of a candidate, which run side by side while a release is rolled out."""
+    spec = inference_service("0" * 64, wants.settings, "s3://bucket/home")["spec"]["predictor"]
+    pod = _pod(
+        "predictors of two releases", image_of(wants.settings.kserve), {}, 2 * wants.settings.kserve.min_replicas
+    )
+    pod.spec["containers"][0]["resources"] = spec["containers"][0].get("resources") or {}
+    return pod
+
+
+def _pod(name: str, image: str, more: Json, count: int = 1) -> Pod:
+    container = {"name": "everloop", "image": image, "securityContext": RESTRICTED, **more}
+    return Pod(
+        name,
+        {
+            "automountServiceAccountToken": False,
+            "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{**container, "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]}],
+            "volumes": [{"name": "tmp", "emptyDir": {}}],
+        },
+        count,
+    )
+
+
+def _name_of(chart: Chart, image: Image) -> str:
+    """As the chart's template everloop.image writes it."""
+    name = "/".join(filter(None, (chart.image.registry.rstrip("/"), image.repository)))
+    return f"{name}@{image.digest}" if image.digest else f"{name}:{image.tag or VERSION}"
 
 
 def as_object(pod: Pod, namespace: str) -> Json:

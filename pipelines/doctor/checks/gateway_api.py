@@ -14,14 +14,14 @@ INSTALL = "install a gateway and its definitions: https://gateway-api.sigs.k8s.i
 
 
 def check(cluster: Cluster, wants: Wants) -> Iterator[Finding]:
-    asked = wants.asks("HTTPRoute")
+    asked = wants.asks("HTTPRoute") or bool(wants.settings.kserve.gateway)
     if not kinds.serves(cluster, "gateway.networking.k8s.io/v1", "HTTPRoute"):
         yield Finding(AREA, "HTTPRoute", NO, "not installed (gateway.networking.k8s.io/v1)", INSTALL, asked)
         return
     yield Finding(AREA, "version", OK, _version(cluster), asked=asked)
     yield from _classes(cluster, asked)
-    for route in wants.of_kind("HTTPRoute"):
-        yield from _parents(cluster, wants, route)
+    for name, why in sorted(_named(wants).items()):
+        yield _gateway(cluster, wants, name, why)
 
 
 def _version(cluster: Cluster) -> str:
@@ -44,30 +44,37 @@ def _classes(cluster: Cluster, asked: bool) -> Iterator[Finding]:
         yield Finding(AREA, "GatewayClass", NO, found, INSTALL, asked)
 
 
-def _parents(cluster: Cluster, wants: Wants, route: Json) -> Iterator[Finding]:
+def _named(wants: Wants) -> dict[str, str]:
+    """NAMESPACE/NAME of every Gateway that is named -> by what."""
+    named = {}
+    for route in wants.of_kind("HTTPRoute"):
+        home = (route.get("metadata") or {}).get("namespace") or wants.namespace
+        for parent in (route.get("spec") or {}).get("parentRefs") or ():
+            if parent.get("kind", "Gateway") == "Gateway":
+                named[f"{parent.get('namespace') or home}/{parent.get('name')}"] = title(route)
+    if wants.chart and wants.chart.gateway.http_route.enabled:
+        for each in wants.chart.gateway.http_route.parent_refs:
+            named[f"{each.namespace or wants.namespace}/{each.name}"] = "gateway.httpRoute.parentRefs"
+    if wants.settings.kserve.gateway:
+        named[wants.settings.kserve.gateway] = "settings.kserve.gateway"
+    return named
+
+
+def _gateway(cluster: Cluster, wants: Wants, full: str, why: str) -> Finding:
     """A route to a Gateway that is not there carries nothing, and says so only in its status."""
-    for parent in (route.get("spec") or {}).get("parentRefs") or ():
-        if parent.get("kind", "Gateway") != "Gateway":
-            continue
-        namespace = parent.get("namespace") or (route.get("metadata") or {}).get("namespace") or wants.namespace
-        name = f"{namespace}/{parent.get('name')}"
-        answer = cluster.get(f"{ROOT}/namespaces/{namespace}/gateways/{parent.get('name')}")
-        made = any(each["metadata"].get("name") == parent.get("name") for each in wants.of_kind("Gateway"))
-        if answer.ok:
-            ready = _is(answer.body, "Programmed")
-            found = "programmed" if ready else "not programmed yet"
-            yield Finding(
-                AREA,
-                f"Gateway {name}",
-                OK if ready else WARNING,
-                found,
-                "" if ready else f"kubectl -n {namespace} describe gateway {parent.get('name')}",
-            )
-        elif answer.missing and not made:
-            do = f"kubectl get gateways -A   (then name one of them in {title(route)})"
-            yield Finding(AREA, f"Gateway {name}", NO, f"{title(route)} names it, and it does not exist", do)
-        elif not answer.missing:
-            yield Finding(AREA, f"Gateway {name}", UNKNOWN, answer.why)
+    namespace, _, name = full.rpartition("/")
+    looked_at = f"Gateway {full}"
+    answer = cluster.get(f"{ROOT}/namespaces/{namespace or wants.namespace}/gateways/{name}")
+    if answer.ok and _is(answer.body, "Programmed"):
+        return Finding(AREA, looked_at, OK, "programmed")
+    if answer.ok:
+        do = f"kubectl -n {namespace} describe gateway {name}"
+        return Finding(AREA, looked_at, WARNING, "not programmed: its address does not answer yet", do)
+    if not answer.missing:
+        return Finding(AREA, looked_at, UNKNOWN, answer.why)
+    if any(each["metadata"].get("name") == name for each in wants.of_kind("Gateway")):
+        return Finding(AREA, looked_at, OK, "among the manifests")
+    return Finding(AREA, looked_at, NO, f"{why} names it, and it does not exist", "kubectl get gateways -A")
 
 
 def _is(thing: Json, condition: str) -> bool:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from components.recsys.errors import EverloopError
 from pipelines.doctor import kinds
+from pipelines.doctor.checks.namespace import ENFORCE
 from pipelines.doctor.cluster import Cluster, Json
 from pipelines.doctor.findings import NO, OK, UNKNOWN, WARNING, Finding, Unanswered
 from pipelines.doctor.versions import Version, of_image
@@ -54,6 +56,7 @@ def check(cluster: Cluster, wants: Wants) -> Iterator[Finding]:
     yield from _modes(found, wants)
     yield from _splits(found, wants)
     yield from _taken(cluster, wants)
+    yield from _storage(cluster, found, wants)
 
 
 def look(cluster: Cluster) -> KServe:
@@ -155,9 +158,26 @@ def _modes(found: KServe, wants: Wants) -> Iterator[Finding]:
             AREA, "ingress", NO, "KServe is told to use Gateway API, which is not installed: its controller does not start",
             "install Gateway API, or set ingress.enableGatewayApi to false in inferenceservice-config", wants.kserve,
         )  # fmt: skip
+    if wants.settings.kserve.mode == "knative" and found.knative is False:
+        do = "install Knative Serving, or set kserve.mode=standard"
+        yield Finding(
+            AREA, "kserve.mode", NO, "knative is asked for, and Knative Serving is not installed", do, wants.kserve
+        )
     usable = [STANDARD] + ([KNATIVE] if found.knative else [])
     unsure = "" if found.knative is not None else " (whether Knative is there could not be seen)"
     yield Finding(AREA, "modes", OK, f"{' and '.join(usable)}{unsure}")
+
+
+def _storage(cluster: Cluster, found: KServe, wants: Wants) -> Iterator[Finding]:
+    """The storage initializer has no security context up to 0.20 (kserve/kserve issue 5373)."""
+    namespace = wants.settings.kserve.namespace or wants.namespace
+    if wants.settings.kserve.storage != "initializer":
+        return
+    level = kinds.labels(cluster.get(f"/api/v1/namespaces/{namespace}").must()).get(ENFORCE)
+    if level == "restricted" and (found.version is None or found.version < NEWEST):
+        why = f"namespace {namespace} is restricted and refuses the storage initializer of KServe {found.version or 'up to 0.20'}"
+        verdict = NO if found.version else UNKNOWN
+        yield Finding(AREA, "kserve.storage", verdict, why, "everloop doctor --set kserve.storage=direct", wants.kserve)
 
 
 def _splits(found: KServe, wants: Wants) -> Iterator[Finding]:
@@ -223,7 +243,11 @@ def _taken(cluster: Cluster, wants: Wants) -> Iterator[Finding]:
     """The last word has KServe's own webhook: a release of ours, created as a dry run."""
     namespace = wants.settings.kserve.namespace or wants.namespace
     home = wants.home if wants.home.startswith("s3://") else "s3://bucket/home"
-    ours = inference_service("0" * 64, wants.settings, home)
+    try:
+        ours = inference_service("0" * 64, wants.settings, home)
+    except EverloopError as error:
+        yield Finding(AREA, "a release of ours", NO, str(error), "change the settings kserve.*", wants.kserve)
+        return
     ours["metadata"] |= {"namespace": namespace, "name": "everloop-doctor"}
     answer = cluster.create(f"/apis/{API}/namespaces/{namespace}/{PLURAL}", ours)
     looked_at = "a release of ours"

@@ -16,6 +16,7 @@ from serving.kserve.quantities import amount
 
 AREA = "namespace"
 ENFORCE = "pod-security.kubernetes.io/enforce"
+BY_ADMISSION = (" is forbidden: ", "denied the request", "denied request")  # a 403 without them is somebody else's
 LEVELS = ("privileged", "baseline", "restricted")
 
 
@@ -59,7 +60,7 @@ def _taken(answer: Answer, pod: Pod, namespace: str) -> Finding:
     if answer.ok:
         return Finding(AREA, pod.name, OK, "would be taken (dry run)")
     said = str(answer.body.get("message") or answer.why)
-    if answer.status in (0, 401, 429) or answer.status >= 500:
+    if answer.status not in (400, 422) and not (answer.status == 403 and any(word in said for word in BY_ADMISSION)):
         return Finding(AREA, pod.name, UNKNOWN, answer.why)
     if "cannot create resource" in said:
         return Finding(

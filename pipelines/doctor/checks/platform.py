@@ -33,6 +33,7 @@ NEIGHBOURS = (
     Neighbour("Knative", "serving.knative.dev/v1", "Service", KNATIVE, (), "https://knative.dev/docs/install/"),
     Neighbour("Istio", "networking.istio.io/v1", "VirtualService", ISTIO, ("VirtualService",), "https://istio.io/latest/docs/setup/"),
 )  # fmt: skip
+METRICS_SERVER = "install metrics-server: https://github.com/kubernetes-sigs/metrics-server"
 
 
 def check(cluster: Cluster, wants: Wants) -> Iterator[Finding]:
@@ -76,11 +77,18 @@ def _metrics(cluster: Cluster, wants: Wants) -> Iterator[Finding]:
     answer = cluster.get("/apis/metrics.k8s.io/v1beta1/nodes", limit="1")
     if answer.ok:
         yield Finding("metrics", "metrics.k8s.io", OK, "served: autoscaling by CPU and memory works", asked=asked)
+    elif (answer.missing or answer.status == 503) and not asked and _scales(wants):
+        found = "not served: KServe's autoscaler leaves each release at kserve.min_replicas"
+        yield Finding("metrics", "metrics.k8s.io", WARNING, found, METRICS_SERVER)
     elif answer.missing or answer.status == 503:
         found = "not served: a HorizontalPodAutoscaler never scales"
-        do = "install metrics-server: https://github.com/kubernetes-sigs/metrics-server" if asked else ""
-        yield Finding("metrics", "metrics.k8s.io", NO, found, do, asked)
+        yield Finding("metrics", "metrics.k8s.io", NO, found, METRICS_SERVER, asked)
     elif kinds.serves(cluster, "metrics.k8s.io/v1beta1", "NodeMetrics"):
         yield Finding("metrics", "metrics.k8s.io", OK, "served", asked=asked)
     else:
         yield Finding("metrics", "metrics.k8s.io", UNKNOWN, answer.why, asked=asked)
+
+
+def _scales(wants: Wants) -> bool:
+    scaled = wants.settings.kserve
+    return wants.kserve and scaled.mode != "knative" and scaled.max_replicas > scaled.min_replicas
