@@ -12,7 +12,7 @@ endif
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help run test drill soak test-cluster check fmt compile bench bench-serving bench-log bench-quality bench-drift setup setup-all packages tools dashboards-preview constraints clean
+.PHONY: help run test drill soak images images-check images-sizes images-list test-cluster check fmt compile bench bench-serving bench-log bench-quality bench-drift setup setup-all packages tools dashboards-preview constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -59,11 +59,27 @@ drill: $(VENV)/.ready ## the loop's whole story with real processes, in under te
 soak: $(VENV)/.ready ## five minutes of kill -9 at random, with a checker of what was promised
 	@$(BIN)/everloop drill soak --folder .everloop/soak $(ARGS)
 
+images: ## the images steps, serving, monitoring: BUILDER="docker build", IMAGE_LOAD="docker push" (.ci/images says more)
+	@bash .ci/images build $(ROLES)
+
+images-sizes: ## how large the images are that were built here
+	@bash .ci/images sizes $(ROLES)
+
+images-check: $(VENV)/.ready-all ## lint the Dockerfile, try the images that were built here with BUILDER
+	@$(BIN)/hadolint components/Dockerfile
+	@$(BIN)/python -m pytest tests/images -rs $(ARGS)
+
+images-list: $(VENV)/.ready ## write images.txt: every image that an installation names
+	@PYTHON=$(BIN)/python bash .ci/tools >/dev/null
+	@$(BIN)/python -m pipelines.images
+
 check: $(VENV)/.ready-all ## formatting, lint, types, architecture, golden files, workflow
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache >/dev/null || { $(BIN)/lint-imports --no-cache; exit 1; }
+	@$(BIN)/hadolint components/Dockerfile
+	@PYTHON=$(BIN)/python bash .ci/tools >/dev/null
 	@$(BIN)/python -m pipelines.generated --check
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
@@ -72,6 +88,7 @@ fmt: $(VENV)/.ready-all ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
 
 compile: $(VENV)/.ready ## write all generated files: manifests, rules, dashboards, references
+	@PYTHON=$(BIN)/python bash .ci/tools >/dev/null
 	@$(BIN)/python -m pipelines.generated
 
 dashboards-preview: $(VENV)/.ready ## draw docs/dashboards/*.png from a real Prometheus

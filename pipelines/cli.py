@@ -15,6 +15,7 @@ from pipelines.commands import (
     drill,
     gateway,
     gitops,
+    images,
     kubeflow,
     models,
     monitor,
@@ -54,7 +55,7 @@ def everloop(
     pass
 
 
-for commands in (run, status, up, drill, models, serve, releases, gateway, rollout, monitor, controller, kubeflow, gitops, doctor):
+for commands in (run, status, up, drill, models, serve, releases, gateway, rollout, monitor, controller, kubeflow, gitops, doctor, images):
     commands.add_to(app)
 
 COMMANDS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}

@@ -11,6 +11,7 @@ from pathlib import Path
 from monitoring.runbooks.index import write_index
 from pipelines.chart.writing import write_chart
 from pipelines.compile import compile_all
+from pipelines.images.listing import write_images
 from pipelines.reference import write_reference
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,7 @@ def generate(root: Path) -> list[Path]:
         *write_chart(root / "helm" / "everloop"),
         *write_reference(root / "docs" / "reference"),
         write_index(root / "docs" / "loop"),
+        write_images(root),
     ]
 
 

@@ -1,0 +1,1 @@
+"""Which images the objects of an installation name, for closed networks that hold copies of them."""
