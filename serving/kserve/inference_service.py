@@ -40,7 +40,7 @@ MODELS = "/mnt/models"  # where KServe's storage initializer puts them
 MODE = "serving.kserve.io/deploymentMode"
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
 STORAGE_SECRET = "serving.kserve.io/storageSecretName"
-DIGEST, RELEASE = "everloop.dev/digest", "everloop.dev/release"
+DIGEST, RELEASE, HOME = "everloop.dev/digest", "everloop.dev/release", "everloop.dev/home"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 BY_GIT, BY_ENGINE = "everloop-gitops", "everloop-rollout"
 COMPONENT = "predictor"
@@ -78,7 +78,7 @@ def inference_service(digest: str, settings: Settings, home_url: str, managed_by
     return {
         "apiVersion": API,
         "kind": KIND,
-        "metadata": _metadata(digest, wanted, managed_by),
+        "metadata": _metadata(digest, wanted, managed_by, home_url),
         "spec": {"predictor": {key: value for key, value in sorted(predictor.items()) if value not in ("", None)}},
     }
 
@@ -112,7 +112,7 @@ def checked(digest: str) -> str:
     return digest
 
 
-def _metadata(digest: str, wanted: KServeSettings, managed_by: str) -> Json:
+def _metadata(digest: str, wanted: KServeSettings, managed_by: str, home_url: str = "") -> Json:
     labels = {
         **wanted.labels,
         "app.kubernetes.io/name": "everloop",
@@ -121,7 +121,8 @@ def _metadata(digest: str, wanted: KServeSettings, managed_by: str) -> Json:
         MANAGED_BY: managed_by,
         RELEASE: checked(digest)[:SHORT],
     }
-    annotations = {**wanted.annotations, DIGEST: digest}
+    # The home, so that an engine of another one in the same namespace leaves it alone.
+    annotations = {**wanted.annotations, DIGEST: digest, HOME: home_url.rstrip("/")}
     if wanted.mode in MODES:
         annotations[MODE] = MODES[wanted.mode]
     if wanted.mode == "standard" and wanted.min_replicas == wanted.max_replicas:

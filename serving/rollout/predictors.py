@@ -57,7 +57,9 @@ class Running:
 
 
 class Predictors(Protocol):
-    """Where releases answer."""
+    """Where releases answer. restarts: processes that were started again, since this engine began."""
+
+    restarts: int
 
     def ensure(self, digest: str) -> str | None:
         """The base URL at which a release answers; None until it does. Never waits for long."""
@@ -297,7 +299,11 @@ class UrlPredictors:
         """Nothing here to stop."""
 
 
-def open_predictors(home: Home, settings: Settings) -> LocalPredictors | UrlPredictors:
+def open_predictors(home: Home, settings: Settings) -> Predictors:
+    if settings.rollout.predictors == "kserve":
+        from serving.kserve.predictors import KServePredictors  # whoever runs no cluster needs none of it
+
+        return KServePredictors(home, settings)
     return UrlPredictors(settings) if settings.rollout.predictors == "urls" else LocalPredictors(home, settings)
 
 
