@@ -38,6 +38,11 @@ def schema() -> Json:
 def _draft7(given: Json) -> Json:
     def translated(one: Json) -> Json:
         one = _without(one, "title")
+        if "default" in one and one["default"] is None:  # may be left out; a null in a list would reach the API server
+            arms = [arm for arm in one["anyOf"] if arm != {"type": "null"}]
+            one = {**_without(one, "anyOf", "default"), **(arms[0] if len(arms) == 1 else {"anyOf": arms})}
+        if "$ref" in one:
+            one = _without(one, "default")  # each name within has its own
         if "$defs" in one:
             one = {**_without(one, "$defs"), "definitions": one["$defs"]}
         if "$ref" in one:

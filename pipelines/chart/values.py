@@ -25,7 +25,7 @@ Repository = Annotated[
 Registry = Annotated[
     str, Field(pattern=r"^([a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]{1,5})?(/[-a-z0-9._]+)*/?)?$", max_length=200)
 ]
-HomeUrl = Annotated[str, Field(pattern=r"^(s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[-A-Za-z0-9!_.*'()]+)*/?)?$")]
+HomeUrl = Annotated[str, Field(pattern=r"^(s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[-A-Za-z0-9_.=]+)*/?)?$")]
 Url = Annotated[str, Field(pattern=r"^(https?://[-A-Za-z0-9.\[\]:]{1,200}(/[-A-Za-z0-9._~/%]*)?)?$")]
 
 

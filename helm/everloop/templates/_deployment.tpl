@@ -34,19 +34,19 @@ spec:
         {{- . | nindent 8 }}
         {{- end }}
     spec:
-      serviceAccountName: {{ include "everloop.serviceAccountName" $place }}
+      serviceAccountName: {{ include "everloop.serviceAccountName" $place | quote }}
       automountServiceAccountToken: {{ .token | default false }}
       enableServiceLinks: false
       {{- with $root.Values.image.pullSecrets }}
       imagePullSecrets:
         {{- range . }}
-        - name: {{ . }}
+        - name: {{ . | quote }}
         {{- end }}
       {{- end }}
       securityContext:
         {{- toYaml $values.podSecurityContext | nindent 8 }}
       {{- with $values.priorityClassName }}
-      priorityClassName: {{ . }}
+      priorityClassName: {{ . | quote }}
       {{- end }}
       terminationGracePeriodSeconds: {{ include "everloop.terminationSeconds" $place }}
       {{- with $values.nodeSelector }}
@@ -64,7 +64,7 @@ spec:
       {{- with $values.topologySpreadConstraints }}
       topologySpreadConstraints:
         {{- range . }}
-        - {{- toYaml . | nindent 10 }}
+        - {{- toYaml (merge (deepCopy .) (dict "maxSkew" 1 "whenUnsatisfiable" "ScheduleAnyway")) | nindent 10 }}
           labelSelector:
             matchLabels:
               {{- include "everloop.selectorLabels" $place | nindent 14 }}
@@ -72,7 +72,7 @@ spec:
       {{- end }}
       containers:
         - name: {{ .part }}
-          image: {{ include "everloop.image" (dict "image" .image "root" $root) }}
+          image: {{ include "everloop.image" (dict "image" .image "root" $root) | quote }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
           command: [everloop]
           args:
@@ -83,7 +83,7 @@ spec:
             - name: EVERLOOP_SETTINGS
               valueFrom:
                 configMapKeyRef:
-                  name: {{ include "everloop.fullname" $root }}-settings
+                  name: {{ printf "%s-settings" (include "everloop.fullname" $root) | quote }}
                   key: settings.json
             {{- with $root.Values.image.registry }}
             - name: EVERLOOP_REGISTRY
@@ -95,7 +95,7 @@ spec:
             - name: {{ . }}
               valueFrom:
                 secretKeyRef:
-                  name: {{ $secret }}
+                  name: {{ $secret | quote }}
                   key: {{ . }}
                   optional: true
             {{- end }}
@@ -184,7 +184,7 @@ The volume of a part that keeps state: a claim, or an emptyDir. Call: include "e
 {{- $persistence := (index .root.Values .part).persistence -}}
 {{- if $persistence.enabled -}}
 persistentVolumeClaim:
-  claimName: {{ $persistence.existingClaim | default (include "everloop.partName" .) }}
+  claimName: {{ $persistence.existingClaim | default (include "everloop.partName" .) | quote }}
 {{- else -}}
 emptyDir:
   sizeLimit: {{ $persistence.size }}
@@ -204,7 +204,7 @@ metadata:
 spec:
   accessModes: [{{ $persistence.accessMode }}]
   {{- with $persistence.storageClass }}
-  storageClassName: {{ . }}
+  storageClassName: {{ . | quote }}
   {{- end }}
   resources:
     requests:

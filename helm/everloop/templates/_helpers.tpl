@@ -58,8 +58,8 @@ Call: include "everloop.annotations" (dict "root" $ "annotations" .Values.gatewa
 The head of an object. Call: include "everloop.metadata" (dict "name" NAME "part" "gateway" "root" $ "annotations" (dict ...)) | nindent 2
 */}}
 {{- define "everloop.metadata" -}}
-name: {{ .name }}
-namespace: {{ .namespace | default .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .namespace | default .root.Release.Namespace | quote }}
 labels:
   {{- include "everloop.labels" . | nindent 2 }}
 {{- with include "everloop.annotations" . }}
