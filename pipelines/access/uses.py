@@ -81,6 +81,7 @@ USES: tuple[Use, ...] = (
     _use("monitor", "log/predictions/", "list read", "monitoring.watching.reading", "what was shown"),
     _use("monitor", "log/events/", "list read", "monitoring.watching.reading", "what was clicked"),
     _use("monitor", "log/joined/", "list read create write", "components.recsys.feedback.tables", "lists with labels"),
+    _use("monitor", "keys/pseudonyms", "read", "components.recsys.feedback.tables", "to join feedback with lists"),
     _use("monitor", "monitor/", "read write", "monitoring.watching.watch", "counts, findings, reports"),
     _use("monitor", "status/monitor.json", "write", "monitoring.watching.watch", "its own word"),
     # The controller starts runs on Kubeflow and reads how they ended.
@@ -96,6 +97,7 @@ USES: tuple[Use, ...] = (
     _use("operator", "submissions/", "write", "pipelines.submit", "which run was asked for"),
     _use("operator", "runs/", "read", "pipelines.follow", "how a run ended"),
     _use("operator", "releases/", "list read", "pipelines.commands.releases", "what there is to promote"),
+    _use("operator", "judged/", "read", "pipelines.commands.rollout", "is it whole, before people get it"),
     _use("operator", "ledger/", "list read create", "pipelines.commands.releases", "promotions, rollbacks, approvals"),
     _use("operator", "policy.json", "read write", "components.recsys.policy", "whether releases go out gradually"),
     _use("operator", "rollouts/", "list read", "pipelines.commands.rollout", "which rollout is under way"),

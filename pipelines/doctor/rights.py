@@ -7,6 +7,7 @@ Right(purpose='what the rollout engine gets', verb='create', group='serving.kser
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipelines.access.needs import needs_of
 from pipelines.doctor.wants import Wants
 
 INSTALL, ENGINE = "to install", "what the rollout engine gets"
@@ -57,10 +58,10 @@ def _installing(wants: Wants) -> Iterator[Right]:
 
 
 def _engine(wants: Wants) -> Iterator[Right]:
-    """As helm/everloop/templates/roles.yaml grants them."""
+    """What the code asks, as helm/everloop/templates/roles.yaml grants it."""
     if wants.settings.rollout.predictors != "kserve":
         return
     namespace = wants.settings.kserve.namespace or wants.namespace
-    verbs = ("create", "delete", "get", "list") if wants.settings.rollout.kserve == "create" else ("get", "list")
-    for verb in verbs:
-        yield Right(ENGINE, verb, "serving.kserve.io", "inferenceservices", namespace)
+    for need in needs_of("rollout", "create" if wants.settings.rollout.kserve == "create" else "follow"):
+        for verb in need.verbs:
+            yield Right(ENGINE, verb, need.group, need.resource, namespace)

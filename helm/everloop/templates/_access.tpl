@@ -1,28 +1,44 @@
-{{/*
-What roles and network policies ask of the settings. `dig` takes plain maps only, and settings may be left out altogether.
-Call: include "everloop.setting" (dict "root" $ "section" "rollout" "name" "predictors" "default" "kserve")
-*/}}
-{{- define "everloop.setting" -}}
-{{- $section := index (.root.Values.settings | default dict) .section | default dict -}}
-{{- if hasKey $section .name -}}
-{{- index $section .name -}}
-{{- else -}}
-{{- .default -}}
-{{- end -}}
-{{- end -}}
-
 {{/* Where InferenceServices lie. Call: include "everloop.releasesNamespace" $ */}}
 {{- define "everloop.releasesNamespace" -}}
-{{- include "everloop.setting" (dict "root" . "section" "kserve" "name" "namespace" "default" "") | default .Release.Namespace -}}
+{{- $settings := include "everloop.settings" . | fromJson -}}
+{{- $settings.kserve.namespace | default .Release.Namespace -}}
 {{- end -}}
 
 {{/*
 Whether the rollout engine asks the API server for anything: create, follow, or nothing. Call: include "everloop.engineAsks" $
 */}}
 {{- define "everloop.engineAsks" -}}
-{{- if eq (include "everloop.setting" (dict "root" . "section" "rollout" "name" "predictors" "default" "kserve")) "kserve" -}}
-{{- include "everloop.setting" (dict "root" . "section" "rollout" "name" "kserve" "default" "create") -}}
+{{- $rollout := (include "everloop.settings" . | fromJson).rollout -}}
+{{- if eq $rollout.predictors "kserve" -}}
+{{- $rollout.kserve | default "create" -}}
 {{- end -}}
+{{- end -}}
+
+{{/*
+A Role and who has it. name, part, namespace, rules: text; root. Call: include "everloop.role" (dict ...)
+*/}}
+{{- define "everloop.role" -}}
+{{- $account := include "everloop.serviceAccountName" (dict "part" .part "root" .root) -}}
+{{- $place := dict "root" .root "part" .part "name" (include "everloop.partName" .) "namespace" .namespace -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  {{- include "everloop.metadata" $place | nindent 2 }}
+rules:
+  {{- .rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  {{- include "everloop.metadata" $place | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ $place.name | quote }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ $account | quote }}
+    namespace: {{ .root.Release.Namespace | quote }}
 {{- end -}}
 
 {{/*
