@@ -15,8 +15,10 @@ def evaluate(
     evaluation: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
+    charts: dsl.Output[dsl.HTML],
 ):
-    from components.recsys import lifecycle
+    from components.recsys import lifecycle, showing
 
     figures = lifecycle.evaluate(evaluate, split.path, [m.path for m in models], evaluation.path, summary.path)
-    lifecycle.log_metrics(figures, metrics.log_metric, metrics.path)
+    showing.show_figures(figures, metrics.log_metric, metrics.path)
+    showing.show_comparison(evaluation.path, charts.path)

@@ -18,10 +18,13 @@ def gate(
     challenger: dsl.Output[dsl.Model],
     verdict: dsl.Output[dsl.Dataset],
     summary: dsl.Output[dsl.Markdown],
+    curve: dsl.Output[dsl.ClassificationMetrics],
 ) -> NamedTuple("Judged", [("outcome", str), ("chosen", str)]):
-    from components.recsys import lifecycle
+    from components.recsys import lifecycle, showing
 
     paths = [m.path for m in models]
-    return lifecycle.gate(
+    judged = lifecycle.gate(
         home, gate, evaluate, split.path, paths, evaluation.path, challenger.path, verdict.path, summary.path
     )
+    showing.show_curve(evaluate, split.path, challenger.path, curve, summary.path)
+    return judged

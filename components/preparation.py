@@ -13,7 +13,10 @@ def prepare(
     prepare: dict,
     train: dict,
     split: dsl.Output[dsl.Dataset],
+    summary: dsl.Output[dsl.Markdown],
 ) -> list:
-    from components.recsys import lifecycle
+    from components.recsys import lifecycle, showing
 
-    return lifecycle.prepare(home, version, quality.path, prepare, train, split.path)
+    candidates = lifecycle.prepare(home, version, quality.path, prepare, train, split.path)
+    showing.show_split(split.path, candidates, summary.path)
+    return candidates

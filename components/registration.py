@@ -23,9 +23,13 @@ def register(
     challenger: dsl.Input[dsl.Model],
     verdict: dsl.Input[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
+    metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    from components.recsys import lifecycle
+    from components.recsys import lifecycle, showing
 
     settings = {"data": data, "quality": checks, "prepare": prepare, "train": train, "evaluate": evaluate, "gate": gate}
     parts = lifecycle.Parts(quality.path, split.path, evaluation.path, challenger.path, verdict.path)
-    return lifecycle.register(home, run, version, settings, tracking, parts, report.path)
+    registered = lifecycle.register(home, run, version, settings, tracking, parts, report.path)
+    showing.show_release(home, run, summary.path, metrics.log_metric, metrics.path)
+    return registered

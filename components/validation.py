@@ -13,7 +13,10 @@ def validate(
     quality: dict,
     report: dsl.Output[dsl.Dataset],
     summary: dsl.Output[dsl.Markdown],
+    charts: dsl.Output[dsl.HTML],
+    metrics: dsl.Output[dsl.Metrics],
 ):
-    from components.recsys import lifecycle
+    from components.recsys import lifecycle, showing
 
     lifecycle.validate(home, version, batch, quality, report.path, summary.path)
+    showing.show_data(report.path, charts.path, metrics.log_metric, metrics.path)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from components.recsys.errors import EverloopError, NotFound, Refused
+from components.recsys.feedback.segments import FEEDBACK, new_segments
 from components.recsys.home import Home
 from components.recsys.settings import Settings
 from components.recsys.store import FolderStore, told_as_store_error
@@ -191,7 +192,8 @@ def _dumped(value: Json) -> bytes:
 class KubeflowLauncher:
     """The training pipeline on Kubeflow, under a name made from home and key: searched for before it is created.
 
-    connect: makes the client at each use, so that a Kubeflow that is down is asked again later. sources: what to train on.
+    connect: makes the client at each use, so that a Kubeflow that is down is asked again later, and with a token that has not
+    expired. sources: what to train on. service_account: of the runs' pods.
     """
 
     def __init__(
@@ -201,9 +203,10 @@ class KubeflowLauncher:
         settings: Settings,
         sources: Callable[[], Mapping[str, list[str]]],
         new_events: Count = uncounted,
+        service_account: str = "",
     ) -> None:
         self.connect, self.home, self.settings = connect, home, settings
-        self.sources, self.count = sources, new_events
+        self.sources, self.count, self.service_account = sources, new_events, service_account
 
     def submit(self, key: str, evidence: Json) -> str:
         # The data may have grown since a first try, so that only the name tells that it is the same run.
@@ -212,7 +215,8 @@ class KubeflowLauncher:
             return found
         from pipelines.submit import submit  # with the compiler, which no local run needs
 
-        return submit(self.connect(), self.home, self.sources(), self.settings, self._name(key)).run_id
+        name, account = self._name(key), self.service_account
+        return submit(self.connect(), self.home, self.sources(), self.settings, name, service_account=account).run_id
 
     def find(self, key: str) -> str | None:
         kubeflow = self.connect()
@@ -257,13 +261,11 @@ class NewFeedback:
 
     def segments(self) -> list[str]:
         """URLs of the segments."""
-        from components.recsys.feedback.segments import new_segments
-
         return new_segments(self.home)
 
     def sources(self) -> dict[str, list[str]]:
-        """What a run trains on."""
-        return {"events": self.segments()}
+        """What a run on a cluster trains on: the segments that are new when it begins."""
+        return {"events": [FEEDBACK]}
 
     def _events(self, url: str) -> int:
         data = self.home.store.read(url.removeprefix(f"{self.home.url}/"))

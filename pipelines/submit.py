@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from components.recsys.errors import InputError, StoreError
+from components.recsys.feedback.segments import FEEDBACK, resolved
 from components.recsys.home import Home
 from components.recsys.progress import Told
 from components.recsys.release import SHORT, canonical
@@ -27,7 +28,7 @@ from components.recsys.settings import Settings
 from components.recsys.store import Store
 from components.recsys.version import VERSION, source_digest
 from pipelines.compile import compile_package, version_name
-from pipelines.kubeflow import ENDED_BADLY, Kubeflow
+from pipelines.kubeflow import ENDED_BADLY, Kubeflow, found_or_made
 from pipelines.training import NAME, arguments
 
 Json = dict[str, Any]
@@ -53,20 +54,18 @@ def submit(
     name: str = "",
     fresh: bool = False,
     told: Told = lambda text: None,
+    service_account: str = "",
 ) -> Submitted:
     """Start the training pipeline, or find the run that the same data, settings and version started before.
 
-    name: instead of the one made from the key. fresh: do not take steps from Kubeflow's cache.
+    name: instead of the one made from the key. fresh: do not take steps from Kubeflow's cache. service_account: of the pods.
     Raises InputError for a home or a file that will not do, StoreError when Kubeflow or the store fails.
     """
-    if home.local is not None:
-        raise InputError(
-            f"--home {home.url} is a folder of this machine, which pods do not see: give s3://bucket/prefix"
-        )
+    seen_by_pods(home)
     landed = upload_sources(home, sources, told)
     package = compile_package(NAME, fresh)
     parameters = arguments(home.url, landed, settings)
-    key = _key(parameters, package)
+    key = _key({**parameters, "sources": resolved(home, landed)}, package)
     name = name or f"{NAME}-{key[:SHORT]}"
     experiment = kubeflow.experiment(settings.tracking.experiment)
     before = kubeflow.runs_named(name, experiment)
@@ -76,11 +75,11 @@ def submit(
     if standing:
         return Submitted(standing[0]["run_id"], name, key, created=False)
     pipeline = kubeflow.pipeline(NAME)
-    version = _version(kubeflow, pipeline, package, told)
+    version = version_of(kubeflow, pipeline, package, told)
     description = f"Everloop {VERSION} ({source_digest()[:SHORT]}), key {key[:SHORT]}, home {home.url}"
     known = {run["run_id"] for run in before}
     try:
-        kubeflow.create_run(name, experiment, pipeline, version, parameters, description)
+        kubeflow.create_run(name, experiment, pipeline, version, parameters, description, service_account)
         lost = None
     except StoreError as error:  # whether it was created is open: look
         lost = error
@@ -94,10 +93,18 @@ def submit(
     return Submitted(ours[0]["run_id"], name, key, created=True)
 
 
+def seen_by_pods(home: Home) -> None:
+    """Raises InputError for a home that only this machine sees."""
+    if home.local is not None:
+        raise InputError(
+            f"--home {home.url} is a folder of this machine, which pods do not see: give s3://bucket/prefix"
+        )
+
+
 def upload_sources(
     home: Home, sources: Mapping[str, list[str]], told: Told = lambda text: None
 ) -> dict[str, list[str]]:
-    """Files and folders of this machine into `landing/<sha256>/<name>` of the home; URLs stay as they are.
+    """Files and folders of this machine into `landing/<sha256>/<name>` of the home; URLs, and the word `feedback`, stay.
 
     Named by content: the same file gives the same URL, and is not sent twice.
     """
@@ -105,7 +112,7 @@ def upload_sources(
 
 
 def _land(home: Home, path: str, told: Told) -> str:
-    if "://" in path and not path.startswith("file://"):
+    if path == FEEDBACK or ("://" in path and not path.startswith("file://")):
         return path
     source = Path(path.removeprefix("file://"))
     if not source.exists():
@@ -135,28 +142,32 @@ def _sha256(file: Path) -> str:
 
 
 def _key(parameters: Json, package: bytes) -> str:
-    """What decides a run's result: data and settings (the parameters), the pipeline's definition, the code."""
+    """What decides a run's result: data and settings (the parameters, the feedback of now among them), pipeline and code."""
     pipeline = hashlib.sha256(package).hexdigest()
     decides = {"parameters": parameters, "pipeline": pipeline, "code": source_digest()}
     return hashlib.sha256(canonical(decides)).hexdigest()
 
 
-def _version(kubeflow: Kubeflow, pipeline_id: str, package: bytes, told: Told) -> str:
-    """The version with exactly our definition, uploaded when there is none."""
+def version_of(kubeflow: Kubeflow, pipeline_id: str, package: bytes, told: Told = lambda text: None) -> str:
+    """Id of the version with exactly our definition, uploaded when there is none."""
     spec, *platform = yaml.safe_load_all(package)
     wanted = {"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec
-    versions = kubeflow.versions(pipeline_id)
-    for version in versions:
-        if version["pipeline_spec"] == wanted:
-            return str(version["pipeline_version_id"])
-    name, display = version_name(NAME), f"{NAME} {VERSION}"
-    if name in {
-        version.get("name") for version in versions
-    }:  # a version cannot be changed: another build of our number
-        build = hashlib.sha256(package).hexdigest()[:8]
-        name, display = f"{name}-{build}", f"{display} ({build})"
-    told(f"uploading the pipeline as {name}")
-    return kubeflow.upload_version(pipeline_id, name, display, package)
+
+    def find() -> Json | None:
+        return next((each for each in kubeflow.versions(pipeline_id) if each["pipeline_spec"] == wanted), None)
+
+    def make() -> Json:
+        name, display = version_name(NAME), f"{NAME} {VERSION}"
+        if name in {each.get("name") for each in kubeflow.versions(pipeline_id)}:
+            build = hashlib.sha256(package).hexdigest()[:8]
+            told(
+                f"version {name} has another definition there, and a version cannot be changed: this build goes beside it"
+            )
+            name, display = f"{name}-{build}", f"{display} ({build})"
+        told(f"uploading the pipeline as {name}")
+        return kubeflow.upload_version(pipeline_id, name, display, package)
+
+    return str(found_or_made(find, make)["pipeline_version_id"])
 
 
 def _record(store: Store, key: str, run_id: str, name: str, endpoint: str, parameters: Json) -> None:

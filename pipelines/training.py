@@ -16,6 +16,7 @@ from components.evaluation import evaluate as evaluate_step
 from components.gating import gate as gate_step
 from components.ingestion import ingest as ingest_step
 from components.preparation import prepare as prepare_step
+from components.recsys.feedback.segments import FEEDBACK
 from components.recsys.settings import Settings
 from components.registration import register as register_step
 from components.training import train as train_step
@@ -27,12 +28,10 @@ DEFAULTS = Settings().model_dump(mode="json", exclude_none=True)  # a pipeline p
 PARALLELISM = 2  # candidates at once: two cores on a laptop, and a small cluster is not flooded
 
 
-@dsl.pipeline(
-    name=NAME, description="Events in, release out: ingest, validate, prepare, train, evaluate, gate, register."
-)
+@dsl.pipeline(name=NAME)
 def training(
     home: str,
-    sources: dict,
+    sources: dict = {"events": [FEEDBACK]},  # noqa: B006 - a compiled default
     data: dict = DEFAULTS["data"],
     quality: dict = DEFAULTS["quality"],
     prepare: dict = DEFAULTS["prepare"],
@@ -41,6 +40,19 @@ def training(
     gate: dict = DEFAULTS["gate"],
     tracking: dict = DEFAULTS["tracking"],
 ) -> str:
+    """Events in, release out: ingest, validate, prepare, train, evaluate, gate, register.
+
+    Args:
+        home: Where tables, releases and the ledger lie, as pods reach it: s3://bucket/prefix.
+        sources: s3:// URLs of events, and of items and users if any. 'feedback': what the gateway took and no run has learnt from.
+        data: Settings of ingest: where the data lies in the files, how it is cleaned. Of every section a part will do.
+        quality: Settings of validate: the data gate before training.
+        prepare: Settings of prepare: how events become training, validation and test parts.
+        train: Settings of train: the candidates, their own settings, the one seed.
+        evaluate: Settings of evaluate: how candidates are compared.
+        gate: Settings of gate: when a challenger replaces the champion.
+        tracking: Settings of register: an MLflow server, where there is one.
+    """
     # What reads or moves the world (tables, champion) is never answered from the cache; what computes is.
     ingested = ingest_step(home=home, sources=sources, data=data).set_caching_options(False)
     version = ingested.outputs["version"]

@@ -8,7 +8,7 @@ with a lineage record beside its files.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from components.recsys import events, lineage, quality, registration, splits
 from components.recsys import gate as gates
 from components.recsys import training as trainings
 from components.recsys.errors import NotFound, Refused
+from components.recsys.feedback.segments import resolved
 from components.recsys.frames import Catalogue
 from components.recsys.home import Home
 from components.recsys.intake import pending
@@ -70,7 +71,11 @@ class Parts(NamedTuple):
 
 def ingest(home: str, sources: Mapping[str, Any], data: Json, summary: str) -> Ingested:
     with reporting("ingest") as told:
-        done = events.ingest(Home(home), sources, parse(DataSettings, data, "data"), told)
+        place = Home(home)
+        found = resolved(place, sources)
+        if "events" in sources and "events" not in found:
+            told("no feedback that no run has learnt from yet: the events stay as they are")
+        done = events.ingest(place, found, parse(DataSettings, data, "data"), told)
         lines = [f"# Ingested\n\nBatch `{done.batch}`: {done.added:,} events added.\n", "| what | rows |", "| - | -: |"]
         lines += [f"| {name.replace('_', ' ')} | {count:,} |" for name, count in done.counts.items()]
         _write(summary, "\n".join([*lines, "", *(f"- {message}" for message in done.messages)]))
@@ -180,13 +185,6 @@ def evaluate(settings: Json, split: str, models: Sequence[str], evaluation: str,
             for metric, figure in result.metrics.items()
             if figure["value"] is not None
         }
-
-
-def log_metrics(figures: Mapping[str, float], log: Callable[[str, float], None], path: str) -> None:
-    """For Kubeflow's page of the run; and as a file, since the local runner's cache believes only in artifacts that lie on the disk."""
-    for name, value in figures.items():
-        log(name, value)
-    _write_json(Path(path), dict(figures))
 
 
 def gate(

@@ -62,6 +62,10 @@ def run(
     namespace: Annotated[
         str, typer.Option("--namespace", envvar="KUBEFLOW_NAMESPACE", help="Your profile in Kubeflow.")
     ] = "",
+    service_account: Annotated[
+        str,
+        typer.Option("--service-account", envvar="KUBEFLOW_SERVICE_ACCOUNT", help="Of the pods of runs in Kubeflow."),
+    ] = "",
     home: HomeOption = DEFAULT,
     settings: SettingsOption = None,
     set_: SetOption = [],  # noqa: B006
@@ -73,7 +77,7 @@ def run(
     given = [f"retrain.host={host}"] if host else []
     given += [f"retrain.port={port}"] if port is not None else []
     chosen, place = load_settings(settings, [*set_, *given]), Home(home)
-    launcher = launcher_of(place, chosen, settings, set_, (endpoint, token, namespace))
+    launcher = launcher_of(place, chosen, settings, set_, (endpoint, token, namespace), service_account)
 
     def ready(url: str) -> None:
         if answer({"url": url, "alerts": f"{url}/v1/alerts"}, json):
@@ -83,7 +87,12 @@ def run(
 
 
 def launcher_of(
-    home: Home, settings: Settings, file: str | None, sets: list[str], kubeflow: tuple[str, str, str]
+    home: Home,
+    settings: Settings,
+    file: str | None,
+    sets: list[str],
+    kubeflow: tuple[str, str, str],
+    service_account: str = "",
 ) -> Launcher:
     """The runner that retrain.runner names."""
     from pipelines.kubeflow import Kubeflow
@@ -96,7 +105,12 @@ def launcher_of(
     if not endpoint:
         raise InputError("retrain.runner is kubeflow: give --endpoint http://HOST:8888 or set KUBEFLOW_ENDPOINT")
     return KubeflowLauncher(
-        lambda: Kubeflow(endpoint, token, namespace), home, settings, feedback.sources, feedback.count
+        lambda: Kubeflow(endpoint, token, namespace),
+        home,
+        settings,
+        feedback.sources,
+        feedback.count,
+        service_account,
     )
 
 

@@ -10,7 +10,16 @@ from rich.markup import escape
 from components.recsys.errors import InputError
 from components.recsys.home import Home
 from components.recsys.settings import load_settings
-from pipelines.commands.run import DataOption, EventsOption, ItemsOption, UsersOption, chosen_sources, show_result
+from pipelines.commands.run import (
+    DataOption,
+    EventsOption,
+    FeedbackOption,
+    ItemsOption,
+    UsersOption,
+    chosen_sources,
+    feedback_sources,
+    show_result,
+)
 from pipelines.console import HomeOption, JsonOption, SetOption, SettingsOption, answer, err, next_step, out, say
 
 EXAMPLES = """[bold]Examples[/]
@@ -20,7 +29,46 @@ export KUBEFLOW_ENDPOINT=http://localhost:8888 EVERLOOP_HOME=s3://recommender/ho
 everloop submit --wait                           [dim]MovieLens 100K[/]
 
 everloop submit --events clicks.csv --items products.csv --namespace team-a
+
+everloop submit --feedback --wait                [dim]what people did since the last run[/]
 """
+
+EndpointOption = Annotated[
+    str,
+    typer.Option(
+        "--endpoint",
+        envvar="KUBEFLOW_ENDPOINT",
+        help="Kubeflow Pipelines' API: http://HOST:8888, or https://HOST/pipeline.",
+    ),
+]
+TokenOption = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        envvar="KUBEFLOW_TOKEN",
+        help="Bearer token, where the endpoint wants one; in a pod its own is found.",
+        show_default=False,
+    ),
+]
+NamespaceOption = Annotated[
+    str,
+    typer.Option("--namespace", envvar="KUBEFLOW_NAMESPACE", help="Your profile, where Kubeflow serves several users."),
+]
+ServiceAccountOption = Annotated[
+    str,
+    typer.Option(
+        "--service-account",
+        envvar="KUBEFLOW_SERVICE_ACCOUNT",
+        help="Service account of the run's pods; by default the one that Kubeflow is set up with.",
+    ),
+]
+
+
+def named_endpoint(endpoint: str) -> str:
+    """Raises InputError where none was named."""
+    if not endpoint:
+        raise InputError("which Kubeflow? give --endpoint http://HOST:8888 or set KUBEFLOW_ENDPOINT")
+    return endpoint
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,26 +100,11 @@ def submit(
     items: ItemsOption = [],  # noqa: B006
     users: UsersOption = [],  # noqa: B006
     data: DataOption = "",
-    endpoint: Annotated[
-        str,
-        typer.Option(
-            "--endpoint",
-            envvar="KUBEFLOW_ENDPOINT",
-            help="Kubeflow Pipelines' API: http://HOST:8888, or https://HOST/pipeline.",
-        ),
-    ] = "",
-    token: Annotated[
-        str,
-        typer.Option(
-            "--token", envvar="KUBEFLOW_TOKEN", help="Bearer token, where the endpoint wants one.", show_default=False
-        ),
-    ] = "",
-    namespace: Annotated[
-        str,
-        typer.Option(
-            "--namespace", envvar="KUBEFLOW_NAMESPACE", help="Your profile, where Kubeflow serves several users."
-        ),
-    ] = "",
+    feedback: FeedbackOption = False,
+    endpoint: EndpointOption = "",
+    token: TokenOption = "",
+    namespace: NamespaceOption = "",
+    service_account: ServiceAccountOption = "",
     name: Annotated[
         str, typer.Option("--name", help="Of the run; by default made from data, settings and version.")
     ] = "",
@@ -86,12 +119,12 @@ def submit(
     from pipelines.kubeflow import Kubeflow
     from pipelines.submit import submit as submit_run
 
-    if not endpoint:
-        raise InputError("which Kubeflow? give --endpoint http://HOST:8888 or set KUBEFLOW_ENDPOINT")
     chosen, place = load_settings(settings, set_), Home(home)
-    sources = chosen_sources(events, items, users, data)
-    kubeflow = Kubeflow(endpoint, token, namespace)
-    submitted = submit_run(kubeflow, place, sources, chosen, name, fresh, say)
+    kubeflow = Kubeflow(named_endpoint(endpoint), token, namespace)
+    sources = (
+        feedback_sources(place, events, items, users, data) if feedback else chosen_sources(events, items, users, data)
+    )
+    submitted = submit_run(kubeflow, place, sources, chosen, name, fresh, say, service_account)
     value = {"run_id": submitted.run_id, "name": submitted.name, "created": submitted.created, "key": submitted.key}
     if not submitted.created:
         say(f"{submitted.name} was submitted before: this is that run")

@@ -118,20 +118,19 @@ def chosen_sources(events: list[str], items: list[str], users: list[str], data: 
 def feedback_sources(
     home: Home, events: list[str], items: list[str], users: list[str], data: str
 ) -> dict[str, list[str]]:
-    """The home's new segments of feedback, after the files named. Raises InputError when there are none."""
-    from components.recsys.feedback.segments import new_segments
+    """The word for the home's new feedback, after the files named. Raises InputError when there is none."""
+    from components.recsys.feedback.segments import FEEDBACK, new_segments
 
     if data:
         raise InputError("give either --feedback or --data, not both")
-    segments = new_segments(home)
-    if not segments:
+    if not new_segments(home):
         raise InputError(
             f"{home.url}: no feedback that no run has learnt from yet; "
             "send events to the gateway (POST /v1/events), or run without --feedback"
         )
     named = {"events": events, "items": items, "users": users}
     found = {kind: [_absolute(path) for path in paths] for kind, paths in named.items() if paths}
-    return {**found, "events": [*found.get("events", []), *segments]}
+    return {**found, "events": [*found.get("events", []), FEEDBACK]}
 
 
 def _travel() -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ The latter answers as Kubeflow Pipelines 2.17 does and fails as networks do. The
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +23,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from pipelines import endpoint as talking
 
 SMALL = ["--set", "train.candidates=[popularity, item_knn, ease]", "--set", "evaluate.bootstrap=200"]
 
@@ -110,15 +114,36 @@ class Fake:
         self.lose_answers = 0  # of creations: the run is made, the connection breaks
         self.fail_next = 0  # requests answered with 503
         self.rival_first = False
+        self.faults: list[tuple[str, str]] = []  # (regex of 'METHOD /path', what happens); each strikes once
+        self.calls: list[str] = []
+        self.schedules: list[dict[str, Any]] = []
+        self.version = "2.17.0"
+        self.most_firing = 0  # of one name's schedules, the most that were ever switched on at once
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
+        self.calls.append(f"{method} {path}")
         if self.fail_next:
             self.fail_next -= 1
             return 503, {"message": "upstream"}
-        name = json.loads(query["filter"])["predicates"][0]["string_value"] if "filter" in query else ""
+        fault = next((each for each in self.faults if re.fullmatch(each[0], f"{method} {path}")), None)
+        if fault:
+            self.faults.remove(fault)
+        match fault:
+            case (_, "lost"):  # it is done, and nobody hears of it
+                self._answer(method, path, query, body)
+                return 0, None
+            case (_, "dropped"):
+                return 0, None
+            case (_, code):
+                return int(code), {"message": f"told to fail with {code}"}
+        return self._answer(method, path, query, body)
+
+    def _answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
+        predicate = json.loads(query["filter"])["predicates"][0] if "filter" in query else {}
+        name = predicate.get("string_value", "")
         match [method, *path.strip("/").split("/")]:
             case ["GET", "apis", "v2beta1", "healthz"]:
-                return 200, {"multi_user": self.multi_user}
+                return 200, {"multi_user": self.multi_user, "tag_name": self.version}
             case ["GET", "apis", "v2beta1", "experiments"]:
                 assert query.get("namespace", "") == ("team" if self.multi_user else "")
                 return 200, {"experiments": [e for e in self.experiments if e["display_name"] == name]}
@@ -128,6 +153,8 @@ class Fake:
                 found = [p for p in self.pipelines if p["name"] == wanted]
                 return (200, found[0]) if found else (404, {"message": f"ResourceNotFoundError: {wanted} not found"})
             case ["POST", "apis", "v2beta1", "pipelines"]:
+                if json.loads(body)["name"] in {each["name"] for each in self.pipelines}:
+                    return 409, {"message": "Already exists"}
                 return 200, self._add(self.pipelines, "pipeline_id", json.loads(body))
             case ["GET", "apis", "v2beta1", "pipelines", _, "versions"]:  # one a page
                 at = int(query.get("page_token") or 0)
@@ -139,7 +166,8 @@ class Fake:
                 version = {"name": query["name"], "pipeline_spec": {"pipeline_spec": spec, "platform_spec": platform}}
                 return 200, self._add(self.versions, "pipeline_version_id", version)
             case ["GET", "apis", "v2beta1", "runs"]:
-                return 200, {"runs": [r for r in self.runs if r["display_name"] == name]}
+                key = "recurring_run_id" if predicate.get("key") == "recurring_run_id" else "display_name"
+                return 200, {"runs": [r for r in self.runs if r.get(key) == name]}
             case ["POST", "apis", "v2beta1", "runs"]:
                 asked = json.loads(body)
                 if self.rival_first:
@@ -157,7 +185,44 @@ class Fake:
                 return 200, {}
             case ["GET", "apis", "v1alpha1", "runs", _, "nodes", pod, "log"] if pod in self.logs:
                 return 200, self.logs[pod].encode()
+            case ["GET", "apis", "v2beta1", "recurringruns"]:  # two a page
+                at = int(query.get("page_token") or 0)
+                more = {"next_page_token": str(at + 2)} if at + 2 < len(self.schedules) else {}
+                return 200, {"recurringRuns": self.schedules[at : at + 2], **more}
+            case ["POST", "apis", "v2beta1", "recurringruns"]:
+                asked = json.loads(body)
+                assert 1 <= int(asked["max_concurrency"]) <= 10
+                assert asked["pipeline_version_reference"]["pipeline_version_id"] in {
+                    each["pipeline_version_id"] for each in self.versions
+                }
+                asked |= {"created_at": self._now(), "updated_at": self._now()}
+                asked["status"] = f"{asked['mode']}D"
+                made = self._add(self.schedules, "recurring_run_id", asked)
+                self._watch()
+                return 200, made
+            case ["POST", "apis", "v2beta1", "recurringruns", action]:
+                schedule_id, verb = action.split(":")
+                for each in self.schedules:
+                    if each["recurring_run_id"] == schedule_id:
+                        each |= {"status": f"{verb.upper()}D", "updated_at": self._now()}
+                        self._watch()
+                        return 200, {}
+            case ["DELETE", "apis", "v2beta1", "recurringruns", schedule_id]:
+                found = [each for each in self.schedules if each["recurring_run_id"] == schedule_id]
+                self.schedules = [each for each in self.schedules if each not in found]
+                spared = query.get("propagation_policy") == "ORPHAN" and self.version >= "2.16"
+                for run in self.runs:  # Kubernetes collects what belonged to it
+                    if run.get("recurring_run_id") == schedule_id and run["state"] == "RUNNING" and not spared:
+                        run["state"] = "KILLED"
+                return (200, {}) if found else (404, {"message": f"recurring run {schedule_id} not found"})
         return 404, {"message": f"no {method} {path}"}
+
+    def _now(self) -> str:
+        return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    def _watch(self) -> None:
+        on = [each["display_name"].rpartition("-")[0] for each in self.schedules if each["status"] == "ENABLED"]
+        self.most_firing = max([self.most_firing, *(on.count(name) for name in on)])
 
     content_type = ""
 
@@ -172,7 +237,9 @@ def fake() -> Fake:
 
 
 @pytest.fixture
-def endpoint(fake: Fake) -> Iterator[str]:
+def endpoint(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(talking, "PAUSES", (0.01, 0.01, 0.01))
+
     class Handler(BaseHTTPRequestHandler):
         def serve(self) -> None:
             parts = urllib.parse.urlsplit(self.path)
@@ -194,7 +261,7 @@ def endpoint(fake: Fake) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = serve
+        do_GET = do_POST = do_DELETE = serve
 
         def log_message(self, *_: Any) -> None:
             """Nothing."""

@@ -26,6 +26,7 @@ class ReportData:
     lineage: step -> its lineage record. timings: step -> seconds, or a dict of seconds and cached.
     exposure: name -> events or list places per item, zeros included; the first is the data, the others are candidates.
     serve: the command that serves the champion. label: what must be said of the data, such as that they are made up.
+    part: title of a page that shows one step's part of a run.
     """
 
     quality: Json = field(default_factory=dict)
@@ -39,6 +40,7 @@ class ReportData:
     exposure: dict[str, list[float]] = field(default_factory=dict)
     serve: str = "everloop serve"
     label: str = ""
+    part: str = ""
 
 
 def exposure_of(lists: pl.DataFrame, catalogue: int) -> list[float]:

@@ -63,6 +63,8 @@ def _headline(report: ReportData) -> Json:
         kind, title = "rejected", f"{chosen} was not promoted: {rest}"
     elif outcome == "unchanged":
         kind, title = "unchanged", "Nothing new to release: the champion stays"
+    elif report.part:
+        kind, title, why = "unfinished", report.part, ""
     else:
         kind, title, why = "unfinished", "This run has no verdict", "It ended before the gate; what is known is below."
     return {

@@ -68,6 +68,7 @@ __all__ = [
     "TrainSettings",
     "load_settings",
     "parse",
+    "settings_of",
 ]
 
 
@@ -115,6 +116,11 @@ def load_settings(file: str | Path | None = None, overrides: Iterable[str] = ())
             raise InputError(f"--set {override}: write it as SECTION.NAME=VALUE")
         _put(given, path.strip().split(PATH_SEPARATOR), yaml.safe_load(text), f"--set {override}")
     return parse(Settings, _merge(values, given))
+
+
+def settings_of(sections: Mapping[str, Any]) -> Settings:
+    """Settings from sections alone, whatever the environment says; what is left out has its default. Raises InputError."""
+    return parse(Settings, _merge(Settings().model_dump(mode="json"), sections))
 
 
 def _of_environment() -> dict[str, Any]:
