@@ -19,6 +19,7 @@ from pipelines.commands import (
     kubeflow,
     models,
     monitor,
+    recurring,
     releases,
     rollout,
     run,
@@ -55,7 +56,24 @@ def everloop(
     pass
 
 
-for commands in (run, status, up, drill, models, serve, releases, gateway, rollout, monitor, controller, kubeflow, gitops, doctor, images):
+for commands in (
+    run,
+    status,
+    up,
+    drill,
+    models,
+    serve,
+    releases,
+    gateway,
+    rollout,
+    monitor,
+    controller,
+    kubeflow,
+    recurring,
+    gitops,
+    doctor,
+    images,
+):
     commands.add_to(app)
 
 COMMANDS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
