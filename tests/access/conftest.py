@@ -1,6 +1,6 @@
 """One S3 that enforces the generated policies, and one life lived on it by every part with its own key."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -31,3 +31,10 @@ def lived(policed_s3: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
         finally:
             print("refused:", [(one.part, one.action, one.key) for one in policed_s3.asked if one.refused])
     return policed_s3
+
+
+@pytest.fixture(scope="session")
+def newest(tool: Callable[[str], str]) -> str:
+    """The helm that the chart is rendered by here; tests/helm compares it with the older one."""
+    tool("helm4")
+    return "helm4"
