@@ -88,8 +88,11 @@ class Ledger:
         run: str = "",
         evidence: dict[str, Any] | None = None,
         expect_champion: str | None = None,
+        actor: str = "",
     ) -> Entry:
-        """Add a decision. With `expect_champion`, only if that is still the champion (compare and swap; else Refused)."""
+        """Add a decision. actor: who decided, where that is not who runs this process.
+
+        With `expect_champion`, only if that is still the champion (compare and swap; else Refused)."""
         for _ in range(TRIES):
             entries = self.entries()
             champion = entries[-1].champion if entries else ""
@@ -109,7 +112,7 @@ class Ledger:
                 champion=release if action in MOVES else champion,
                 previous_champion=champion,
                 reason=reason,
-                actor=actor_here(),
+                actor=actor or actor_here(),
                 run=run,
                 evidence=evidence or {},
                 previous_hash=entries[-1].hash if entries else START,

@@ -41,6 +41,7 @@ class Engine:
         self.guards = Guards()
         self.verdicts: list[Verdict] = []
         self.ended: list[tuple[str, str]] = []  # (outcome, guard) of rollouts that ended since the last turn
+        self.named: set[str] | None = None  # the only releases that may be tried, where git says so
 
     def turn(self) -> dict[str, Any]:
         """Look at everything once and do what is due. Raises EverloopError when the home cannot be read or written."""
@@ -67,6 +68,8 @@ class Engine:
         moved = max((entry.sequence for entry in entries if entry.action in MOVES), default=0)
         after = max(moved, last.approved if last else 0)
         approvals = [entry for entry in entries if entry.action == "approve" and entry.sequence > after]
+        if self.named is not None:
+            approvals = [entry for entry in approvals if entry.release in self.named]
         if not champion or not approvals or approvals[-1].release == champion:
             return None
         crashes = self.predictors.crashes(approvals[-1].release)
@@ -218,6 +221,11 @@ class Engine:
             f"before everybody gets it: clicks do not rule out yet that {wanted.detectable_loss:.0%} of them are lost"
         )
 
+    def _waits_for(self, rollout: Rollout) -> str:
+        if rollout.state != "waiting" or self.predictors.condition(rollout.candidate) == "ready":
+            return self._unseen(rollout)
+        return f"its predictor does not answer yet: {self.predictors.last_words(rollout.candidate) or 'it starts'}"
+
     def _shadowed(self) -> int:
         return self.evidence.shadow.lists if self.evidence else 0
 
@@ -347,7 +355,7 @@ class Engine:
             "lists": lists,  # of the candidate at this step
             "ripe_lists": ripe,
             "min_lists": self.settings.rollout.min_lists,
-            "waits_for": self._unseen(rollout) if rollout else "",
+            "waits_for": self._waits_for(rollout) if rollout else "",
             "fault": self._ahead(rollout) if rollout and rollout.active else "",
             "guards": [verdict.to_dict() for verdict in self.verdicts] if rollout else [],
             "predictors": self.predictors.facts(),

@@ -6,15 +6,17 @@ Predictors stay when it ends, and are found again by the next engine: replacing 
 `stop_predictors` they end too, as a supervisor wants it at the very end.
 """
 
+import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.recsys.errors import EverloopError, StoreError
 from components.recsys.home import Home
+from components.recsys.lease import Fenced, Lease
 from components.recsys.policy import gradual
 from components.recsys.pulse import Pulse
 from components.recsys.settings import Settings
@@ -22,13 +24,17 @@ from components.recsys.statuses import Statuses
 from serving.logs import log
 from serving.rollout.engine import Engine
 from serving.rollout.measures import Measures, exported
-from serving.rollout.predictors import LocalPredictors, open_predictors
+from serving.rollout.predictors import LocalPredictors, Predictors, open_predictors
 from serving.rollout.state import WISHES
 from serving.rollout.targets import TargetsFile, targets_path
+
+if TYPE_CHECKING:
+    from serving.kserve.orders import Orders
 
 Told = Callable[[str], None]
 GLANCE_SECONDS = 0.25  # a new line in the ledger, or a wish, is seen within this time, whatever the interval
 LOCK_SECONDS = 10.0
+LEAD_SECONDS = 1.0  # between questions whether another engine still leads
 TURN_SECONDS = 300.0  # a turn that takes longer hangs: the slowest reads a day of segments from a slow store
 
 
@@ -36,20 +42,48 @@ class Loop:
     """Turns, one after the other, until told to stop."""
 
     def __init__(
-        self, home: Home, settings: Settings, measures: Measures, address: str = "", pulse: Pulse | None = None
+        self,
+        home: Home,
+        settings: Settings,
+        measures: Measures,
+        address: str = "",
+        pulse: Pulse | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self.home, self.settings, self.measures, self.address = home, settings, measures, address
-        self.pulse = pulse or Pulse(TURN_SECONDS)
+        self.pulse, self.lease = pulse or Pulse(TURN_SECONDS), lease
         self.predictors = open_predictors(home, settings)
         self.engine = Engine(home, settings, self.predictors)
+        self.orders = orders_of(home, settings, self.predictors)
         self.statuses = Statuses(home.store)
         local = self.predictors if isinstance(self.predictors, LocalPredictors) else None
         self.targets = TargetsFile(targets_path(local.root)) if local else None  # who runs others scrapes them too
         self.stopping = threading.Event()
         self.facts: dict[str, Any] = {"rollout": "", "guards": [], "predictors": []}
 
-    def run(self) -> None:
+    def lead(self, told: Told = lambda text: None) -> bool:
+        """Whether we may act; waits until we may. False when told to stop first."""
+        waiting = False
         while not self.stopping.is_set():
+            if self.lease is None or self.lease.held:
+                return True
+            self.pulse.beat()
+            try:
+                if self.lease.take():
+                    # What another engine did meanwhile is in the home, not in our memory.
+                    self.engine = Engine(self.home, self.settings, self.predictors)
+                    self.orders = orders_of(self.home, self.settings, self.predictors)
+                    return True
+                if not waiting:
+                    told(f"{self.lease.who()} leads on {self.home.url}; waiting for it to end")
+                waiting = True
+            except EverloopError as error:
+                log("who leads cannot be found out", why=str(error))
+            self.stopping.wait(LEAD_SECONDS)
+        return False
+
+    def run(self) -> None:
+        while self.lead() and not self.stopping.is_set():
             before = self._glance()
             self.turn()
             deadline = time.monotonic() + self._interval()
@@ -63,11 +97,14 @@ class Loop:
         self.pulse.beat()
         fault = ""
         try:
+            if self.orders:
+                self.orders.look()
+                self.engine.named = self.orders.named
             self.facts = self.engine.turn()
             self.measures.take(self.facts, self.engine.ended, self.predictors.restarts)
             self.engine.ended.clear()
             self._tell_targets(self.facts)
-            fault = self.facts.get("fault", "")
+            fault = self.facts.get("fault", "") or (self.orders.fault if self.orders else "")
         except (EverloopError, OSError) as error:  # OSError: a full disk, on which predictors serve on
             fault = str(error)
             log("a turn failed and is tried again", why=fault)
@@ -101,6 +138,33 @@ class Loop:
             return None
 
 
+@contextlib.contextmanager
+def leased(home: Home) -> Iterator[Lease | None]:
+    """What lets one engine act at a time on a home in object storage; None for a folder, which is locked already."""
+    if home.local is not None:
+        yield None
+        return
+    lease = Lease(home.store, "rollout")
+    home.store = Fenced(home.store, lease)
+    lease.start()
+    try:
+        yield lease
+    finally:
+        with contextlib.suppress(EverloopError):  # then it runs out
+            lease.give_back()
+
+
+def orders_of(home: Home, settings: Settings, predictors: Predictors) -> "Orders | None":
+    """Where git says which releases lead and are tried; None where nobody but the engine does."""
+    if settings.rollout.predictors != "kserve" or settings.rollout.kserve != "follow":
+        return None
+    from serving.kserve.orders import Orders
+    from serving.kserve.predictors import KServePredictors
+
+    assert isinstance(predictors, KServePredictors)
+    return Orders(home, predictors.api)
+
+
 def main(
     home: str,
     settings: Settings,
@@ -117,14 +181,17 @@ def main(
     with (
         place.lock("rollout", LOCK_SECONDS, told),
         exported(measures, pulse, settings.rollout.host, settings.rollout.port) as url,
+        leased(place) as lease,
     ):
-        loop = Loop(place, settings, measures, url, pulse)
+        loop = Loop(place, settings, measures, url, pulse, lease)
 
         def stop(sign: int, frame: FrameType | None) -> None:
             loop.stopping.set()
 
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, stop)
+        if not loop.lead(told):
+            return 0
         if not gradual(place.store):
             told(
                 "releases of this home go out at once; `everloop up` makes them gradual, `everloop rollout start` does one"
