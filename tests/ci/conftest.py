@@ -1,0 +1,102 @@
+"""A night's surroundings, real but for the cluster: a home in object storage, a repository of environments, and Kubeflow's
+API of tests/pipelines, behind which a run here ends as soon as it is asked for, with a release or with a no."""
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from components.recsys.home import Home
+from components.recsys.ledger import Ledger
+
+ROOT = Path(__file__).parents[2]
+
+
+def of_others(folder: str) -> ModuleType:
+    """Another folder's conftest, whose fixtures pytest gives to its own tests only."""
+    name = f"conftest_of_{folder}"
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / folder / "conftest.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+pipelines, gitops = of_others("pipelines"), of_others("gitops")
+endpoint, as_somebody, repository = pipelines.endpoint, gitops.as_somebody, gitops.repository
+
+
+class Cluster(pipelines.Fake):  # type: ignore[misc,name-defined]
+    """Kubeflow's API. What a run does is played once it is looked for: a release is made and the ledger told, or the gate
+    says no."""
+
+    home: Home
+    says_no: Callable[[str], bool] = staticmethod(lambda name: False)
+    late = 0  # how often a run must be looked for before what it wrote can be read, though it ended
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
+        before = len(self.runs)
+        code, value = super().answer(method, path, query, body)
+        if len(self.runs) > before:
+            self.runs[-1] |= {"state": "SUCCEEDED", "finished_at": self.runs[-1]["created_at"], "looked_for": 0}
+        for run in value.get("runs", ()) if method == "GET" and isinstance(value, dict) else ():
+            run["looked_for"] += 1
+            if run["looked_for"] == self.late + 1:
+                self.play(run)
+        return code, value
+
+    def play(self, run: dict[str, Any]) -> None:
+        result = {"outcome": "rejected", "release": ""}
+        if not self.says_no(run["display_name"]):
+            digest = gitops.make_release(self.home, len(self.runs))
+            Ledger(self.home).append("promote", digest, "beats the champion", run=run["run_id"])
+            result = {"outcome": "promoted", "release": digest}
+        self.home.store.write(f"runs/{run['run_id']}/result.json", json.dumps(result).encode())
+
+
+@dataclass
+class Night:
+    """Where a night's commands find things, and what they did there. environment: of a process that runs them."""
+
+    kubeflow: Cluster
+    repository: Any
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def champion(self) -> str:
+        entries = Ledger(self.kubeflow.home).entries()
+        return entries[-1].champion if entries else ""
+
+    @property
+    def stable(self) -> str:
+        return str(self.repository.model("staging").stable)
+
+
+@pytest.fixture
+def fake(s3_url: str) -> Cluster:
+    cluster = Cluster()
+    cluster.home = Home(s3_url)
+    return cluster
+
+
+@pytest.fixture
+def night(fake: Cluster, endpoint: str, repository: Any, s3_url: str, tmp_path: Path) -> Night:
+    here = Path(sys.executable).parent
+    (tmp_path / "events.csv").write_text("user_id,item_id,timestamp\nann,tea,1772420000\n")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("EVERLOOP_", "KUBEFLOW_"))},
+        "PATH": f"{here}:{os.environ['PATH']}",
+        "EVERLOOP_HOME": s3_url,
+        "EVERLOOP_EVENTS": str(tmp_path / "events.csv"),
+        "KUBEFLOW_ENDPOINT": endpoint,
+        "EVERLOOP_GIT": str(repository.bare),
+    }
+    return Night(fake, repository, environment)
