@@ -66,5 +66,7 @@ def _extras(part: Json) -> None:
     if "extraVolumes" in part:
         part["extraVolumes"] = list(volumes.values())
     if "extraVolumeMounts" in part:
-        mounts = {one["mountPath"]: one for one in part["extraVolumeMounts"] if one["mountPath"].rstrip("/") not in OWN_PATHS}
+        mounts = {
+            one["mountPath"]: one for one in part["extraVolumeMounts"] if one["mountPath"].rstrip("/") not in OWN_PATHS
+        }
         part["extraVolumeMounts"] = [{**one, "name": name} for one in mounts.values() for name in list(volumes)[:1]]

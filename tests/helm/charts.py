@@ -4,6 +4,7 @@
 [{'apiVersion': 'v1', 'kind': 'ServiceAccount', ...}, ...]
 """
 
+import functools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -46,9 +47,14 @@ def helm(program: str, *arguments: str, stdin: str = "") -> str:
 def template(
     program: str, values: Json, release: str = "everloop", namespace: str = "shop", apis: tuple[str, ...] = ()
 ) -> str:
+    return _template(program, json.dumps(values, ensure_ascii=False), release, namespace, apis)
+
+
+@functools.lru_cache(maxsize=32)
+def _template(program: str, values: str, release: str, namespace: str, apis: tuple[str, ...]) -> str:
+    """values: JSON, which every YAML reads alike."""
     given = [part for api in apis for part in ("--api-versions", api)]
-    text = json.dumps(values, ensure_ascii=False)  # which every YAML reads alike
-    return helm(program, "template", release, str(CHART), "-n", namespace, "--values", "-", *given, stdin=text)
+    return helm(program, "template", release, str(CHART), "-n", namespace, "--values", "-", *given, stdin=values)
 
 
 def render(program: str, values: Json, **more: Any) -> list[Json]:
@@ -61,9 +67,7 @@ def parsed(text: str) -> Iterator[Json]:
 
 def named(objects: list[Json], kind: str, name: str = "") -> Json:
     """The one object of this kind, or of this kind and name."""
-    (found,) = (
-        one for one in objects if one["kind"] == kind and (not name or one["metadata"]["name"] == name)
-    )
+    (found,) = (one for one in objects if one["kind"] == kind and (not name or one["metadata"]["name"] == name))
     return found
 
 

@@ -18,7 +18,10 @@ SYSCTLS = {
 
 
 def faults(pod: Json) -> list[str]:
-    return [*_of_pod(pod["spec"]), *(fault for one in containers(pod["spec"]) for fault in _of_container(one, pod["spec"]))]
+    return [
+        *_of_pod(pod["spec"]),
+        *(fault for one in containers(pod["spec"]) for fault in _of_container(one, pod["spec"])),
+    ]
 
 
 def containers(spec: Json) -> list[Json]:

@@ -12,7 +12,24 @@ import sys
 from typing import Any
 
 Json = dict[str, Any]
-TEXTS = ("", "x", "yes", "1", "1.0", "null", "~", "a: b # c", "- a", "{{ .Values.home }}", "'\"", "é\u2028🎬", "a\n\nb\n", "@%*&!", "[", "${x}")
+TEXTS = (
+    "",
+    "x",
+    "yes",
+    "1",
+    "1.0",
+    "null",
+    "~",
+    "a: b # c",
+    "- a",
+    "{{ .Values.home }}",
+    "'\"",
+    "é\u2028🎬",
+    "a\n\nb\n",
+    "@%*&!",
+    "[",
+    "${x}",
+)
 WORDS = ("a", "b-1", "c.d", "train", "x" * 63)
 MOST = 3
 
@@ -47,7 +64,7 @@ def sample(draw: random.Random, schema: Json, whole: Json | None = None, depth: 
 
 
 def _object(draw: random.Random, schema: Json, whole: Json, depth: int) -> Json:
-    chance = 0.5 if depth < 2 else 0.3
+    chance = 0.6 if depth < 4 else 0.3
     value = {
         name: sample(draw, one, whole, depth + 1)
         for name, one in schema.get("properties", {}).items()

@@ -1,6 +1,6 @@
 """Whatever the schema takes renders, with helm 3 and helm 4 alike, to objects that Kubernetes takes.
 
-60 values in the suite, 500 with `make check-chart` (EVERLOOP_CHART_VALUES). Value N is the same everywhere:
+40 values in the suite, 500 with `make check-chart` (EVERLOOP_CHART_VALUES). Value N is the same everywhere:
 EVERLOOP_CHART_FIRST=N EVERLOOP_CHART_VALUES=1 shows one alone.
 """
 
@@ -19,7 +19,7 @@ from tests.helm.sampling import sample
 from tests.helm.validity import Validity
 
 FIRST = int(os.environ.get("EVERLOOP_CHART_FIRST", "0"))
-MANY = int(os.environ.get("EVERLOOP_CHART_VALUES", "60"))
+MANY = int(os.environ.get("EVERLOOP_CHART_VALUES", "40"))
 BATCHES = 4  # so that several workers share them
 MANIFESTS = (
     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra-{{ .Release.Name }}"}, "data": {"home": "{{ .Values.home }}"}},
@@ -72,7 +72,7 @@ def disagreements(objects: list[dict[str, Any]]) -> list[str]:
     told = []
     keys = [(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in objects]
     told += [f"{key} twice" for key in set(keys) if keys.count(key) > 1]
-    made = {name: pod for name, pod in pods(objects)}
+    made = dict(pods(objects))
     for one in objects:
         if one["kind"] == "Deployment":
             labels = one["spec"]["template"]["metadata"]["labels"]

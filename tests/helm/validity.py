@@ -70,7 +70,9 @@ def native(kind: str, api: str, version: str) -> Any:
 
 @functools.cache
 def definitions(version: str) -> Any:
-    return Resource.from_contents(schema_contents(f"kubernetes-json-schema/v{version}-local-strict/_definitions.json", version))
+    return Resource.from_contents(
+        schema_contents(f"kubernetes-json-schema/v{version}-local-strict/_definitions.json", version)
+    )
 
 
 @functools.cache
@@ -78,7 +80,11 @@ def crd(path: Path, version: str) -> Any:
     given = json.loads(path.read_text()) if path.suffix == ".json" else yaml.load(path.read_text(), yaml.CSafeLoader)
     (found,) = (one for one in given["spec"]["versions"] if one["name"] == version)
     schema = closed(found["schema"]["openAPIV3Schema"])
-    schema["properties"] |= {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
+    schema["properties"] |= {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+    }
     return jsonschema.Draft7Validator(schema)
 
 
