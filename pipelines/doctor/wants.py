@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -36,7 +37,6 @@ class Wants:
     objects: tuple[Json, ...] = ()  # rendered manifests
     home: str = ""
     kubeflow_endpoint: str = ""
-    kubeflow_namespace: str = "kubeflow"
 
     def asks(self, kind: str) -> bool:
         """Whether an object of this kind will be made."""
@@ -49,6 +49,12 @@ class Wants:
     @property
     def kubeflow(self) -> bool:
         return self.settings.retrain.runner == "kubeflow" or bool(self.kubeflow_endpoint)
+
+    @property
+    def kubeflow_namespace(self) -> str:
+        """Where Kubeflow Pipelines runs, by the address that pods are given: http://ml-pipeline.NAMESPACE.svc:8888."""
+        host = urlsplit(self.chart.controller.kubeflow.endpoint).hostname or "" if self.chart else ""
+        return host.split(".")[1] if host.endswith((".svc", ".svc.cluster.local")) else "kubeflow"
 
     def of_kind(self, *kinds: str) -> list[Json]:
         return [each for each in self.objects if each.get("kind") in kinds]

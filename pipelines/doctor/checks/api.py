@@ -33,7 +33,7 @@ def _version(cluster: Cluster, version: Version | None) -> Finding:
     if version < OLDEST:
         do = "upgrade the cluster"
         return Finding(AREA, "version", NO, f"{version}, older than {OLDEST.major}.{OLDEST.minor}; {where}", do)
-    if not TESTED[0] <= version[:2] <= TESTED[1][:2]:
+    if not TESTED[0][:2] <= version[:2] <= TESTED[1][:2]:
         span = f"{TESTED[0].major}.{TESTED[0].minor} to {TESTED[1].major}.{TESTED[1].minor}"
         return Finding(AREA, "version", WARNING, f"{version}; we test {span}; {where}")
     return Finding(AREA, "version", OK, f"{version} at {where}")

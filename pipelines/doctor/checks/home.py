@@ -49,6 +49,8 @@ def check(cluster: Cluster, wants: Wants) -> Iterator[Finding]:
         return
     keys, told = _keys(cluster, wants)
     yield told
+    if told.verdict == NO:
+        return
     client = _client(keys)
     try:
         yield from probe(client, parts.netloc, parts.path.strip("/"))
@@ -157,7 +159,7 @@ def _silent(where: str, error: Exception, endpoint: str) -> Finding:
     host = urlsplit(endpoint).hostname or ""
     if "ReadTimeout" in type(error).__name__ or "ConnectTimeout" in type(error).__name__:
         return Finding(
-            AREA, where, NO, f"{endpoint} did not answer within {SECONDS:.0f} s from here", f"curl -m 10 {endpoint}"
+            AREA, where, NO, f"{endpoint} did not answer within {SECONDS:g} s from here", f"curl -m 10 {endpoint}"
         )
     if "." not in host or host.endswith((".svc", ".cluster.local")) or host.count(".") == 1:
         do = "kubectl port-forward it, set AWS_ENDPOINT_URL to http://127.0.0.1:PORT and ask again"
@@ -195,6 +197,10 @@ def _keys(cluster: Cluster, wants: Wants) -> tuple[dict[str, str], Finding]:
     if ragged:
         found = f"{', '.join(ragged)} ends with a blank or a line break, which is sent with it"
         return known, Finding(AREA, looked_at, NO, found, "make it anew with printf or --from-literal, not echo")
+    pair = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    if len(pair & set(known)) == 1:
+        found = f"holds {(pair & set(known)).pop()} without {(pair - set(known)).pop()}"
+        return known, Finding(AREA, looked_at, NO, found, f"kubectl -n {wants.namespace} edit secret {name}")
     return known, Finding(AREA, looked_at, OK, f"holds {', '.join(known) or 'no key of ours'}")
 
 

@@ -83,7 +83,7 @@ def _metrics(cluster: Cluster, wants: Wants) -> Iterator[Finding]:
     elif answer.missing or answer.status == 503:
         found = "not served: a HorizontalPodAutoscaler never scales"
         yield Finding("metrics", "metrics.k8s.io", NO, found, METRICS_SERVER, asked)
-    elif kinds.serves(cluster, "metrics.k8s.io/v1beta1", "NodeMetrics"):
+    elif answer.status == 403 and kinds.serves(cluster, "metrics.k8s.io/v1beta1", "NodeMetrics"):
         yield Finding("metrics", "metrics.k8s.io", OK, "served", asked=asked)
     else:
         yield Finding("metrics", "metrics.k8s.io", UNKNOWN, answer.why, asked=asked)
