@@ -67,6 +67,16 @@ NEEDS: tuple[Need, ...] = (
     Need(
         "rollout",
         "",
+        "configmaps",
+        ("get",),
+        "follow",
+        "serving.kserve.orders",
+        "what git says: which release leads, which is tried",
+        names=("everloop-model",),
+    ),
+    Need(
+        "rollout",
+        "",
         "pods",
         ("list",),
         "always",

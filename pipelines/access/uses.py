@@ -70,6 +70,12 @@ USES: tuple[Use, ...] = (
     _use("rollout", "policy.json", "read", "components.recsys.policy", "whether releases go out gradually"),
     _use("rollout", "routes.json", "read write", "components.recsys.routes", "who answers with which share"),
     _use("rollout", "rollouts/", "list read write", "serving.rollout.state", "where a rollout stands"),
+    _use(
+        "rollout", "rollout/", "read write", "serving.kserve.memory", "which InferenceServices are idle, what git said"
+    ),
+    _use(
+        "rollout", "leases/rollout/", "list read create write delete", "components.recsys.lease", "one engine at a time"
+    ),
     _use("rollout", "wishes/rollout/", "list read delete", "serving.rollout.state", "what people asked for"),
     _use("rollout", "log/predictions/", "list read", "serving.rollout.evidence", "errors, latency, what was shown"),
     _use("rollout", "log/events/", "list read", "serving.rollout.evidence", "what was clicked"),

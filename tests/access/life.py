@@ -8,10 +8,12 @@ Two pipeline runs (the second learns from feedback), a rollout that a person pau
 gateway before a real predictor, days that pass, a look of the monitor, a run asked for by the controller, an audit.
 """
 
+import io
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,8 +34,10 @@ from pipelines.cli import app
 from pipelines.launching import KubeflowLauncher, NewFeedback
 from pipelines.submit import upload_sources
 from serving.gateway.server import running as gateway
+from serving.kserve.memory import Memory
+from serving.rollout.measures import Measures
 from serving.rollout.predictors import UrlPredictors
-from serving.rollout.server import Loop, Measures
+from serving.rollout.server import Loop, leased
 from serving.server import running as predictor
 from tests.access.s3 import BUCKET, Place
 
@@ -72,10 +76,7 @@ def live(place: Place, folder: Path) -> None:
         sources = upload_sources(Home(place.home), files(folder))
         command("rollout", "policy", "gradual", "--home", place.home)
     life.run_pipeline("r1", sources)
-    with place.acting("rollout"):
-        engine = life.engine()
-        engine.turn()
-    life.serve(engine)
+    life.serve()
     life.run_pipeline("r2", {"events": life.feedback()}, bad_first=True)
     life.roll_out()
     life.clock(3)
@@ -134,23 +135,27 @@ class Life:
                 self.home, run, done.version, sections, given["tracking"], made_of, str(parts / "report.html")
             )
 
-    def engine(self) -> Loop:
-        """The engine over real predictors at addresses that `serve` fills in."""
-        loop = Loop(Home(self.home), self.settings, Measures())
-        placed = Placed(self.settings, self.urls)
-        loop.predictors = placed  # type: ignore[assignment]
-        loop.engine.predictors = placed
-        return loop
+    @contextmanager
+    def engine(self) -> Iterator[Loop]:
+        """One that leads, over real predictors at addresses that are filled in."""
+        home = Home(self.home)
+        with leased(home) as lease:
+            loop = Loop(home, self.settings, Measures(), lease=lease)
+            loop.predictors = Placed(self.settings, self.urls)
+            assert loop.lead()
+            yield loop
 
-    def serve(self, engine: Loop) -> None:
+    def serve(self) -> None:
         """A predictor behind a gateway; people are answered, and click."""
+        with self.place.acting("rollout"), self.engine() as engine:
+            engine.turn()  # before there is a predictor, or routes
         with self.place.acting("predictor"):
             release = fetched(self.folder, champion_of(self.place))
             serving = predictor(self.home, self.settings, str(release))
             url = serving.__enter__()
         try:
             self.urls[champion_of(self.place)] = url
-            with self.place.acting("rollout"):
+            with self.place.acting("rollout"), self.engine() as engine:
                 engine.turn()
             with self.place.acting("monitor"):  # what it leaves there when it sees drift
                 report = "monitor/reports/2026-03-02T120000.html"
@@ -186,22 +191,26 @@ class Life:
             other = next(one["digest"] for one in said["releases"] if one["digest"] != said["champion"])
             command("rollout", "start", other, "--force", "--home", self.home)
         with self.place.acting("predictor"):
-            serving = predictor(self.home, self.settings, str(fetched(self.folder, other)))
+            serving = predictor(
+                self.home, self.settings, f"{self.home}/releases/{other}", expect=other
+            )  # kserve.storage=direct
             self.urls[other] = serving.__enter__()
         champion = predictor(self.home, self.settings, str(self.folder / "releases" / said["champion"]))
         self.urls[said["champion"]] = champion.__enter__()
         try:
-            with self.place.acting("rollout"):
-                engine = self.engine()
+            with self.place.acting("rollout"), self.engine() as engine:
                 for _ in range(3):
                     engine.turn()
+                remembered = Memory(Home(self.home).store)  # of InferenceServices, whose API server test_calls.py has
+                remembered.idle_since(other, 1.0)
+                remembered.keep()
             with self.place.acting("gateway"):
                 self.answer_people()
             with self.place.acting("operator"):
                 command("rollout", "pause", "--home", self.home)
                 command("rollout", "abort", "--home", self.home)
                 command("rollout", "status", "--home", self.home)
-            with self.place.acting("rollout"):
+            with self.place.acting("rollout"), self.engine() as engine:
                 engine.turn()
                 assert engine.facts["state"] == "aborted", engine.facts
         finally:
@@ -224,7 +233,10 @@ class Life:
             home, feedback = Home(self.home), NewFeedback(Home(self.home))
             kubeflow = Kubeflow()
             launcher = KubeflowLauncher(lambda: kubeflow, home, self.settings, feedback.sources, feedback.count)  # type: ignore[arg-type, return-value]
-            with controlling(home, self.settings, launcher) as url, httpx.Client(base_url=url, timeout=30) as client:
+            with (
+                controlling(home, self.settings, launcher, told=print) as url,
+                httpx.Client(base_url=url, timeout=30) as client,
+            ):
                 client.post("/v1/alerts", json=ALERT).raise_for_status()
                 until(lambda: kubeflow.runs, 120)  # the pipeline is compiled first
                 kubeflow.runs[0]["state"] = "SUCCEEDED"
@@ -271,8 +283,8 @@ class Kubeflow:
     def versions(self, pipeline: str) -> list[dict[str, Any]]:
         return self.known
 
-    def upload_version(self, pipeline: str, name: str, display: str, package: bytes) -> str:
-        return name
+    def upload_version(self, pipeline: str, name: str, display: str, package: bytes) -> dict[str, Any]:
+        return {"pipeline_version_id": name, "name": name}
 
     def create_run(self, name: str, *rest: Any, **more: Any) -> dict[str, Any]:
         description = next((str(value) for value in rest if "key " in str(value)), "")
@@ -288,11 +300,8 @@ ALERT = {"alerts": [{"status": "firing", "labels": {"action": "retrain", "reason
 
 def command(*words: str) -> dict[str, Any]:
     """What `everloop WORDS --json` answers, in this process."""
-    import contextlib
-    import io
-
     said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    with redirect_stdout(said):
         code = app([*words, "--json"], standalone_mode=False)
     assert not code, said.getvalue()
     return dict(json.loads(said.getvalue()))

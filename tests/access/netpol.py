@@ -103,9 +103,7 @@ def holds(expression: Json, labels: Mapping[str, str]) -> bool:
 
 
 def opens(ports: list[Json] | None, target: Pod | Outside, port: int, protocol: str) -> bool:
-    return not ports or any(
-        one.get("protocol", "TCP") == protocol and is_port(one, target, port) for one in ports
-    )
+    return not ports or any(one.get("protocol", "TCP") == protocol and is_port(one, target, port) for one in ports)
 
 
 def is_port(one: Json, target: Pod | Outside, port: int) -> bool:

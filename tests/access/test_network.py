@@ -56,7 +56,9 @@ def predictor(namespace: str) -> Pod:
     """As KServe makes it: with the labels of its InferenceService, and some of KServe's."""
     settings = load_settings(None, ["rollout.predictors=kserve"])
     labels = inference_service("a" * 64, settings, HOME)["metadata"]["labels"]
-    return Pod(namespace, {**labels, "component": "predictor", "serving.kserve.io/inferenceservice": "x"}, {"http1": 8080})
+    return Pod(
+        namespace, {**labels, "component": "predictor", "serving.kserve.io/inferenceservice": "x"}, {"http1": 8080}
+    )
 
 
 def others() -> dict[str, Pod]:
@@ -182,7 +184,9 @@ def test_releases_in_a_namespace_of_their_own(source: str, target: str, port: in
 
 def test_a_gateway_without_any_peer_is_closed_and_not_open() -> None:
     """An empty list of peers would mean everybody."""
-    objects = render("helm4", {"home": HOME, "networkPolicy": {"ingress": {"gateway": [], "metrics": [], "alerts": []}}})
+    objects = render(
+        "helm4", {"home": HOME, "networkPolicy": {"ingress": {"gateway": [], "metrics": [], "alerts": []}}}
+    )
     policies, found = Network(objects, NAMESPACES), {**deployed(objects), **others()}
     for name in ("neighbour", "ingress", "prometheus", "stranger"):
         assert not policies.allows(found[name], found["gateway"], 8000), name
