@@ -14,8 +14,9 @@ from packaging.utils import canonicalize_name
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 
 
-def closure(*groups: str) -> set[str]:
-    """Canonical names of all packages, our own apart."""
+def closure(*groups: str, python: str = "") -> set[str]:
+    """Canonical names of all packages, our own apart. python: a full version such as 3.11.2, where not this one's."""
+    there = {"python_full_version": python} if python else {}
     found: set[tuple[str, str]] = set()
     waiting = [("everloop", ""), *(("everloop", group) for group in groups)]
     while waiting:
@@ -25,7 +26,7 @@ def closure(*groups: str) -> set[str]:
         found.add((package, extra))
         for line in _requirements(package, extra):
             needed = Requirement(line)
-            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+            if needed.marker is None or needed.marker.evaluate({**there, "extra": extra}):
                 name = canonicalize_name(needed.name)
                 waiting += [(name, ""), *((name, each) for each in needed.extras)]
     return {package for package, _ in found} - {"everloop"}

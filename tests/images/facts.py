@@ -1,7 +1,7 @@
 """What a container says about itself, printed as one JSON object. Sent into an image and run there: `python3 -c SCRIPT`."""
 
 SCRIPT = """
-import json, os, subprocess
+import json, os, platform, subprocess
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -20,6 +20,7 @@ def writable(folder):
 dpkg = told("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\\\\n")["text"].splitlines()
 print(json.dumps({
     "uid": os.getuid(),
+    "python": platform.python_version(),
     "writable": [folder for folder in ("/", "/opt/everloop", "/usr/local/bin", "/var", "/tmp") if writable(folder)],
     "everloop": told("everloop", "--version"),
     "help": told("everloop", "--help"),
