@@ -43,6 +43,7 @@ def add_to(app: typer.Typer) -> None:
     group.command(epilog="[bold]Example[/]\n\neverloop gitops rollback --env staging --reason 'clicks fell'")(rollback)
     group.command(epilog="[bold]Example[/]\n\neverloop gitops render --env staging")(render)
     group.command(epilog="[bold]Example[/]\n\neverloop gitops status")(status)
+    group.command(epilog="[bold]Example[/]\n\neverloop gitops smoke --gateway http://127.0.0.1:8000")(smoke)
     app.add_typer(group)
 
 
@@ -143,6 +144,26 @@ def status(
         "everloop gitops sync --env ENV   ·   everloop gitops rollback --env ENV   ·   everloop releases --home HOME"
     )
     return 0 if agree else 1
+
+
+def smoke(
+    gateway: Annotated[str, typer.Option("--gateway", help="Where the gateway answers, as http://HOST:PORT.")],
+    stable: Annotated[
+        str, typer.Option("--stable", help="The release that should serve; empty: what the console says.")
+    ] = "",
+    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds within which it must come true.")] = 0.0,
+    model: Annotated[str, typer.Option("--model", help="The name under which lists are asked for.")] = "everloop",
+    json: JsonOption = False,
+) -> int:
+    """The test that Argo CD runs after each sync: a list from a release, unless there is none that should serve."""
+    from pipelines.gitops import smoke as testing
+
+    # Where a pod's variable is not set, Kubernetes leaves its name as it was written.
+    stable = "" if stable.startswith("$(") else stable
+    found = testing.smoke(gateway, stable, wait, model)
+    if not answer(asdict(found), json):
+        out.print(escape(found.sentence))
+    return 0
 
 
 def _told(clone: Any, name: str) -> dict[str, Any]:
