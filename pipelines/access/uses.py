@@ -115,6 +115,7 @@ USES: tuple[Use, ...] = (
     _use("auditor", "tables/", "list read", "components.recsys.registration", "the data that a release was made from"),
     _use("auditor", "log/predictions/", "list read", "components.recsys.served", "what a person was shown"),
     _use("auditor", "keys/pseudonyms", "read", "components.recsys.served", "to find one person's lists"),
+    _use("auditor", "policy.json", "read", "components.recsys.policy", "whether releases go out gradually"),
     _use("auditor", "rollouts/", "list read", "pipelines.commands.rollout", "what guards said"),
     _use("auditor", "status/", "read", "pipelines.commands.status", "what every part says of itself"),
 )
