@@ -183,11 +183,12 @@ def _told(clone: Any, name: str) -> dict[str, Any]:
         seen = look(clone, name)
         found |= {key: value for key, value in asdict(seen.model).items() if key != "home"}
         found["commit"] = seen.versions[0].commit if seen.versions else ""
-        entries = Ledger(Home(environment.home)).entries()
+        home = Home(environment.home)
+        entries = Ledger(home).entries()
         champion = entries[-1].champion if entries else ""
         found |= {"champion": champion, "agrees": champion == seen.model.stable}
         if not found["agrees"]:
-            waiting = waiting_order(seen, entries)
+            waiting = waiting_order(seen, home, entries)
             found["note"] = (
                 f"git orders {waiting[:SHORT]}; the rollout engine has yet to follow"
                 if waiting

@@ -3,23 +3,26 @@
 >>> change(clone, "staging", follow())       # stable = the ledger's champion, candidate = what is on its way, or nobody
 >>> change(clone, "staging", finish())       # the same, but only when the candidate was promoted
 
-Git and the home are both obeyed, so one rule says who is ahead. A person who changes `stable` in git gives an order that
-the rollout engine has yet to follow: until it has, nothing is written over it. In every other difference the ledger is
-ahead, since it alone is written by rollouts and by `everloop rollback`.
+Git and the home are both obeyed, so one rule says who is ahead. A person who changes `stable` or `candidate` in git gives an
+order that the rollout engine has yet to follow: until it has, nothing is written over it. In every other difference the
+ledger is ahead, since rollouts and `everloop rollback` write there first. Whether the engine has followed, it says itself:
+`rollout/orders.json` in the home is what it saw in git last. Only before its first look the times of both have to do.
 """
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from components.recsys.errors import EverloopError, Refused
+from components.recsys.errors import EverloopError, NotFound, Refused, StoreError
 from components.recsys.home import Home
 from components.recsys.ledger import MOVES, Entry, Ledger
 from components.recsys.release import SHORT
 from pipelines.gitops.changes import Decide, Seen, Wanted
-from pipelines.gitops.model import parsed
+from pipelines.gitops.model import Model, parsed
 from pipelines.gitops.promotion import HomeOf
 from serving.rollout.state import Rollouts
 
+FOLLOWED = "rollout/orders.json"  # serving.kserve.orders.KEY; a test holds them together
 # Clocks of the machine that committed and of the engine may differ by this much; a closer call goes to the person.
 CLOCKS_DIFFER_SECONDS = 60
 
@@ -30,7 +33,7 @@ def follow(home_of: HomeOf = Home) -> Decide:
     def decide(seen: Seen) -> Wanted | None:
         home = home_of(seen.environment.home)
         entries = Ledger(home).entries()
-        if waiting_order(seen, entries):
+        if waiting_order(seen, home, entries):
             return None
         return _followed(seen, home, entries)
 
@@ -67,23 +70,27 @@ def _followed(seen: Seen, home: Home, entries: list[Entry]) -> Wanted | None:
     champion = entries[-1].champion if entries else ""
     if not champion:
         return None  # a home without a first release has nothing to say
-    candidate = on_its_way(home, champion)
+    candidate = model.candidate if waiting_candidate(seen, home, entries) else on_its_way(home, champion)
     wanted = replace(model, stable=champion, candidate=candidate, former="")
-    if wanted.says(model):
-        return None
-    move = next((entry for entry in reversed(entries) if entry.action in MOVES), None)
-    facts = {"Release": champion, "Verdict": move.reason if move else "", "Run": move.run if move else ""}
-    if model.stable != champion:
-        return Wanted(wanted, f"stable {champion[:SHORT]}", facts)
-    if candidate:
-        approval = next(entry for entry in reversed(entries) if entry.release == candidate)
-        facts = {"Release": candidate, "Verdict": approval.reason, "Run": approval.run}
-        return Wanted(wanted, f"candidate {candidate[:SHORT]}", facts)
-    if model.candidate:
-        last = next((entry for entry in reversed(entries) if entry.release == model.candidate), None)
-        facts = {"Release": model.candidate, "Verdict": last.reason if last else "the ledger does not know it"}
-        return Wanted(wanted, f"no candidate, {model.candidate[:SHORT]} is over", facts)
-    return Wanted(wanted, f"without {model.former[:SHORT]}, which nobody asks any more", facts)
+    return None if wanted.says(model) else _told(model, wanted, entries)
+
+
+def _told(model: Model, wanted: Model, entries: list[Entry]) -> Wanted:
+    """The change with what the ledger says of the release that it is about."""
+    if model.stable != wanted.stable:
+        return Wanted(wanted, f"stable {wanted.stable[:SHORT]}", _facts(wanted.stable, entries))
+    if model.candidate != wanted.candidate and wanted.candidate:
+        return Wanted(wanted, f"candidate {wanted.candidate[:SHORT]}", _facts(wanted.candidate, entries))
+    if model.candidate != wanted.candidate:
+        title = f"no candidate, {model.candidate[:SHORT]} is over"
+        return Wanted(wanted, title, _facts(model.candidate, entries))
+    return Wanted(wanted, f"without {model.former[:SHORT]}, which nobody asks any more", {"Release": model.former})
+
+
+def _facts(release: str, entries: list[Entry]) -> dict[str, str]:
+    about = [entry for entry in entries if entry.release == release and entry.action != "share"]
+    runs = [entry.run for entry in about if entry.run]
+    return {"Release": release, "Verdict": about[-1].reason if about else "", "Run": runs[-1] if runs else ""}
 
 
 def on_its_way(home: Home, champion: str) -> str:
@@ -96,20 +103,39 @@ def on_its_way(home: Home, champion: str) -> str:
     return approval.release if approval and not over and approval.release != champion else ""
 
 
-def waiting_order(seen: Seen, entries: list[Entry]) -> str:
-    """The stable release that git orders and the engine has yet to follow, '' when there is none.
-
-    It waits when git has had it later than the ledger's last move, and that move led elsewhere; not to git's candidate,
-    whose rollout git itself had ordered.
-    """
+def waiting_order(seen: Seen, home: Home, entries: list[Entry]) -> str:
+    """The stable release that git orders and the engine has yet to follow, '' when there is none."""
     model, moves = seen.model, [entry for entry in entries if entry.action in MOVES]
-    if not model.stable or not moves or not seen.versions:
+    if not model.stable or not moves or moves[-1].champion == model.stable:
         return ""
-    if moves[-1].champion in (model.stable, model.candidate):
-        return ""
+    followed = followed_last(home)
+    if followed is not None:
+        return model.stable if followed[0] != model.stable else ""
+    if moves[-1].champion == model.candidate or not seen.versions:
+        return ""  # the rollout that git itself had ordered
     moved = datetime.fromisoformat(moves[-1].time).astimezone(UTC).timestamp()
-    ordered = _ordered_at(seen)
-    return model.stable if ordered > moved - CLOCKS_DIFFER_SECONDS else ""
+    return model.stable if _ordered_at(seen) > moved - CLOCKS_DIFFER_SECONDS else ""
+
+
+def waiting_candidate(seen: Seen, home: Home, entries: list[Entry]) -> bool:
+    """Whether git names a candidate of which the engine has not heard."""
+    candidate, followed = seen.model.candidate, followed_last(home)
+    if not candidate or candidate == (entries[-1].champion if entries else ""):
+        return False
+    if followed is not None:
+        return followed[1] != candidate
+    return not any(entry.release == candidate for entry in entries)
+
+
+def followed_last(home: Home) -> tuple[str, str] | None:
+    """(stable, candidate) as the engine saw them in git last; None before its first look."""
+    try:
+        seen = json.loads(home.store.read(FOLLOWED))
+        return str(seen["stable"]), str(seen["candidate"])
+    except NotFound:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(f"{home.url}/{FOLLOWED} is not what the engine wrote; see `everloop rollout status`") from None
 
 
 def _ordered_at(seen: Seen) -> float:

@@ -46,7 +46,7 @@ def promote(
                 f"{name}'s candidate is {model.candidate[:SHORT]}, whose rollout has not ended: `everloop rollout abort` "
                 f"ends it, or --replace lets {release[:SHORT]} take its place"
             )
-        verdict = past_the_gate(entries, release, name, home, now, force)
+        verdict = past_the_gate(entries, release, home, now, force)
         facts = {**_evidence(entries, release), "Verdict": verdict, "Why": why, "Release": release}
         if now:
             return Wanted(
@@ -117,21 +117,28 @@ def sound(home: Home, digest: str, name: str) -> str:
     return digest
 
 
-def past_the_gate(entries: list[Entry], release: str, name: str, home: Home, now: bool, force: bool) -> str:
-    """What the ledger says of a release, for the commit. Raises Refused where it says no."""
+def past_the_gate(entries: list[Entry], release: str, home: Home, now: bool, force: bool) -> str:
+    """What the ledger says of a release, for the commit. Raises Refused where it says no.
+
+    A release of which it says nothing, such as one from another environment's home, may be tried: the rollout engine
+    writes its approval when it follows git.
+    """
     said = [
         one for one in entries if one.release == release and one.action in ("approve", "reject", "promote", "abort")
     ]
     last = said[-1] if said else None
-    if last is not None and last.action in ("reject", "abort") and not force:
-        who = "the gate rejected" if last.action == "reject" else "a rollout was aborted of"
-        raise Refused(f"{who} {release[:SHORT]} ({last.reason}); --force orders it all the same")
-    if not now and (last is None or last.action != "approve"):
+    if last is None:
+        return ""
+    if last.action == "reject" and not force:
+        raise Refused(f"the gate rejected {release[:SHORT]} ({last.reason}); --force orders it all the same")
+    if last.action == "abort" and not now:
         raise Refused(
-            f"the ledger of {home.url} has no approval of {release[:SHORT]}, without which no rollout begins: "
-            f"`everloop rollout start {release[:SHORT]} --home {home.url}` gives it one"
+            f"a rollout of {release[:SHORT]} was aborted ({last.reason}): "
+            f"`everloop rollout start {release[:SHORT]} --home {home.url}` asks for another"
         )
-    return last.reason if last else ""
+    if last.action == "abort" and not force:
+        raise Refused(f"a rollout of {release[:SHORT]} was aborted ({last.reason}); --force orders it all the same")
+    return last.reason
 
 
 def raise_if_candidate(model: Model, name: str, release: str, replacing: bool) -> None:

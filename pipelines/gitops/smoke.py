@@ -59,8 +59,10 @@ def smoke(gateway: str, stable: str = "", wait_seconds: float = 0.0, model: str 
 
 def passed(status: int, answer: dict[str, Any]) -> Smoke | None:
     """The list, if it is one and comes from a release."""
+    if status != 200:
+        return None
     try:
-        (given,) = answer["predictions"] if status == 200 else ()
+        (given,) = answer["predictions"]
         items = [str(item["id"]) for item in given["items"]]
         release, variant = str(given["release"]), str(given["variant"])
     except (KeyError, TypeError, ValueError):

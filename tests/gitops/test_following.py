@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.recsys.ledger import Ledger
-from components.recsys.release import SHORT
+from components.recsys.release import SHORT, canonical
+from pipelines.gitops.following import FOLLOWED
 from serving.rollout.state import Rollout, Rollouts
 
 
@@ -44,7 +45,8 @@ def test_an_aborted_candidate_leaves_git(gitops, repository, home, champion, app
     assert gitops("sync", "--env", "staging").code == 0
     assert (repository.model("staging").stable, repository.model("staging").candidate) == (champion, "")
     assert "Verdict: errors: 12 of 40" in repository.message()
-    assert "was aborted" in gitops("promote", approved, "--env", "staging").err
+    again = gitops("promote", approved, "--env", "staging")
+    assert (again.code, "was aborted" in again.err, "everloop rollout start" in again.err) == (1, True, True)
 
 
 def test_a_newer_approval_waits_until_the_rollout_that_runs_has_ended(
@@ -64,7 +66,9 @@ def test_a_newer_approval_waits_until_the_rollout_that_runs_has_ended(
 
 
 @pytest.mark.parametrize(("ledger_moved", "followed"), [(timedelta(hours=-1), False), (timedelta(hours=1), True)])
-def test_who_moved_last_is_ahead(gitops, repository, home, releases, champion, ledger_moved, followed) -> None:
+def test_before_the_engines_first_look_who_moved_last_is_ahead(
+    gitops, repository, home, releases, champion, ledger_moved, followed
+) -> None:
     """A person's order in git, made before or after the champion was changed by hand in the home."""
     other = releases()
     repository.order("staging", stable=other)
@@ -75,6 +79,51 @@ def test_who_moved_last_is_ahead(gitops, repository, home, releases, champion, l
     assert ("has yet to follow" in told.json["environments"][0]["note"]) is not followed
     assert gitops("sync", "--env", "staging").code == 0
     assert repository.model("staging").stable == (third if followed else other)
+
+
+def followed(home, stable: str, candidate: str = "") -> None:
+    """What the rollout engine saw in git last."""
+    home.store.write(FOLLOWED, canonical({"stable": stable, "candidate": candidate, "number": 1}))
+
+
+def test_an_order_waits_until_the_engine_has_seen_it_whatever_the_clocks_say(
+    gitops, repository, home, releases, champion
+) -> None:
+    """Git orders one release; meanwhile a rollout of another ends. Then the engine follows, and a person rolls back."""
+    ordered, promoted = releases(), releases()
+    followed(home, champion)
+    repository.order("staging", stable=ordered)
+    Ledger(home, clock=lambda: datetime.now(UTC) + timedelta(days=1)).append("promote", promoted, "a rollout ended")
+    assert gitops("sync", "--env", "staging", "--json").json["changed"] is False
+    Ledger(home).append("promote", ordered, "git makes it stable")
+    followed(home, ordered)
+    assert gitops("sync", "--env", "staging", "--json").json["changed"] is False, "both say the same"
+    Ledger(home, clock=lambda: datetime.now(UTC) - timedelta(days=1)).append("rollback", champion, "by hand")
+    assert gitops("sync", "--env", "staging", "--json").json["stable"] == champion
+
+
+def test_a_candidate_waits_until_the_engine_has_seen_it(gitops, repository, home, releases, champion) -> None:
+    candidate = releases()
+    followed(home, champion)
+    repository.order("staging", stable=champion, candidate=candidate)
+    assert gitops("sync", "--env", "staging", "--json").json["changed"] is False
+    followed(home, champion, candidate)
+    Ledger(home).append("approve", candidate, "git makes it candidate")
+    Ledger(home).append("abort", candidate, "latency")
+    assert gitops("sync", "--env", "staging", "--json").json["candidate"] == ""
+
+
+def test_what_the_engine_saw_lies_where_the_engine_writes_it() -> None:
+    from serving.kserve.orders import KEY
+
+    assert FOLLOWED == KEY
+
+
+def test_what_the_engine_saw_unreadable_is_a_fault_and_changes_nothing(gitops, repository, home, champion) -> None:
+    repository.order("staging", stable="c" * 64)
+    home.store.write(FOLLOWED, b"{")
+    failed = gitops("sync", "--env", "staging")
+    assert (failed.code, "orders.json is not what the engine wrote" in failed.err) == (3, True)
 
 
 def test_status_tells_each_environment_and_exits_by_whether_all_agree(gitops, repository, home, champion) -> None:

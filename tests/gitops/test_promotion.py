@@ -85,11 +85,12 @@ def test_a_candidate_whose_rollout_goes_on_is_replaced_only_when_asked(
     assert repository.model("staging").candidate == third
 
 
-def test_a_release_without_an_approval_gets_no_candidacy_and_is_told_how(gitops, releases, champion) -> None:
-    refused = gitops("promote", releases(), "--env", "staging")
-    assert refused.code == 1
-    assert "no approval" in refused.err
-    assert "everloop rollout start" in refused.err
+def test_a_release_of_which_the_ledger_says_nothing_may_be_tried(gitops, repository, releases, champion) -> None:
+    """As one that was trained for another environment: the engine writes its approval when it follows git."""
+    digest = releases()
+    assert gitops("promote", digest, "--env", "staging").code == 0
+    assert gitops("sync", "--env", "staging", "--json").json["changed"] is False, "the engine has yet to hear of it"
+    assert repository.model("staging").candidate == digest
 
 
 def test_a_release_that_the_gate_rejected_needs_force(gitops, home, repository, releases, champion) -> None:
