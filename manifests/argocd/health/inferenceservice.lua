@@ -1,4 +1,4 @@
--- Health of a KServe InferenceService, for Argo CD (Lua 5.1 with the base and table libraries, os.time and os.date).
+-- Health of a KServe InferenceService, for Argo CD (Lua 5.1 with the base and table libraries; os is there only by `require`).
 -- Its table of cases is health_test.yaml; kustomization.yaml puts this file into ConfigMap argocd-cm.
 --
 -- What Argo CD's own check lacks, and this one has:
@@ -8,6 +8,8 @@
 --   Knative Service) below, not of the InferenceService: it stays behind for good when a change does not reach the
 --   Deployment, such as another number of replicas. So being behind counts for a minute after the change, and no longer.
 -- * A service that Knative has scaled to zero is Healthy.
+
+local os = require("os")
 
 local SEEN_SECONDS = 60      -- within which KServe looks at a change
 local WAITING_SECONDS = 600  -- Kubernetes' own progressDeadlineSeconds
