@@ -12,7 +12,7 @@ endif
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help run test drill soak images images-check images-sizes images-list test-cluster check fmt compile bench bench-serving bench-log bench-quality bench-drift setup setup-all packages tools dashboards-preview constraints clean
+.PHONY: help run test drill soak images images-check images-sizes images-list airflow sbom chart release-check release-images release-chart sign test-cluster check fmt compile bench bench-serving bench-log bench-quality bench-drift setup setup-all packages tools dashboards-preview constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -59,7 +59,7 @@ drill: $(VENV)/.ready ## the loop's whole story with real processes, in under te
 soak: $(VENV)/.ready ## five minutes of kill -9 at random, with a checker of what was promised
 	@$(BIN)/everloop drill soak --folder .everloop/soak $(ARGS)
 
-images: ## the images steps, serving, monitoring: BUILDER="docker build", IMAGE_LOAD="docker push" (.ci/images says more)
+images: ## build the images: BUILDER="docker build", IMAGE_LOAD="docker push" (.ci/images says more)
 	@bash .ci/images build $(ROLES)
 
 images-sizes: ## how large the images are that were built here
@@ -73,6 +73,27 @@ images-list: $(VENV)/.ready ## write images.txt: every image that an installatio
 	@PYTHON=$(BIN)/python bash .ci/tools >/dev/null
 	@$(BIN)/python -m pipelines.images
 
+sbom: ## dist/sbom-ROLE.cdx.json: what is in the images that were built here
+	@bash .ci/release sbom
+
+chart: $(BIN)/uv ## dist/everloop-VERSION.tgz, the Helm chart
+	@PYTHON=$(BIN)/python bash .ci/release chart
+
+release-check: ## one version everywhere; TAG=v0.1.0 compares a tag too
+	@bash .ci/release check $(TAG)
+
+release-images: ## build and push the images to EVERLOOP_REGISTRY, with their names by digest and their SBOMs in dist/
+	@bash .ci/release images
+
+release-chart: $(BIN)/uv ## push the chart to oci://EVERLOOP_REGISTRY/charts
+	@PYTHON=$(BIN)/python bash .ci/release push-chart
+
+sign: ## sign with cosign what dist/ names, and attest the SBOMs
+	@bash .ci/release sign
+
+airflow: $(BIN)/uv ## the environment in which tests run the DAG of ci/airflow (280 MB)
+	@PYTHON=$(PYTHON) bash .ci/airflow
+
 check: $(VENV)/.ready-all ## formatting, lint, types, architecture, golden files, workflow
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -82,6 +103,8 @@ check: $(VENV)/.ready-all ## formatting, lint, types, architecture, golden files
 	@PYTHON=$(BIN)/python bash .ci/tools >/dev/null
 	@$(BIN)/python -m pipelines.generated --check
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/zizmor --offline --quiet --persona pedantic .github
 
 fmt: $(VENV)/.ready-all ## format and mend what can be mended
 	@$(BIN)/ruff format .
@@ -113,6 +136,9 @@ constraints: $(BIN)/uv ## resolve constraints.txt anew from pyproject.toml
 	@{ echo "# The one resolved set of versions, used by every install and image. Made by: make constraints"; \
 	   printf 'pip\nuv\n' | $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra all --upgrade \
 	   pyproject.toml -; } > constraints.new && mv constraints.new constraints.txt
+	@{ echo "# The environment of tests of the DAG. Made by: make constraints"; \
+	   $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --upgrade ci/airflow/requirements.in; \
+	   } > constraints.new && mv constraints.new ci/airflow/constraints.txt
 
 clean: ## remove what runs and builds leave
 	rm -rf .everloop build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -4,6 +4,8 @@ API of tests/pipelines, behind which a run here ends as soon as it is asked for,
 import importlib.util
 import json
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -76,6 +78,10 @@ class Night:
         return entries[-1].champion if entries else ""
 
     @property
+    def events(self) -> str:
+        return self.environment["EVERLOOP_EVENTS"]
+
+    @property
     def stable(self) -> str:
         return str(self.repository.model("staging").stable)
 
@@ -100,3 +106,17 @@ def night(fake: Cluster, endpoint: str, repository: Any, s3_url: str, tmp_path: 
         "EVERLOOP_GIT": str(repository.bare),
     }
     return Night(fake, repository, environment)
+
+
+@pytest.fixture(scope="session")
+def made() -> Callable[[list[str]], None]:
+    """Asserts that make knows the targets of commands such as `make test ARGS=...`, by asking it what it would do."""
+
+    def check(commands: list[str]) -> None:
+        for command in sorted(set(commands)):
+            target = shlex.split(command)[1]
+            done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+            assert f"\n{target}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), f"{target} is a file, no target"
+
+    return check

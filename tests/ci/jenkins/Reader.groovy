@@ -34,9 +34,10 @@ import org.codehaus.groovy.control.*
     catchError     : ['buildResult', 'stageResult', 'message', 'catchInterruptions'],
 ]
 @Field final Map BINDINGS = [
-    string          : ['credentialsId!', 'variable!'],
-    file            : ['credentialsId!', 'variable!'],
-    usernamePassword: ['credentialsId!', 'usernameVariable!', 'passwordVariable!'],
+    string             : ['credentialsId!', 'variable!'],
+    file               : ['credentialsId!', 'variable!'],
+    gitUsernamePassword: ['credentialsId!', 'gitToolName'],
+    usernamePassword   : ['credentialsId!', 'usernameVariable!', 'passwordVariable!'],
 ]
 @Field final Map OPTIONS = [
     buildDiscarder          : ['strategy!'],
@@ -106,7 +107,10 @@ List blockOf(MethodCallExpression call) {
 def value(Expression given, Map symbols, String where) {
     switch (given) {
         case ConstantExpression: return given.value
-        case GStringExpression: wrong(given, "${where}: \${...} inside double quotes; the shell reads \$NAME itself"); return null
+        case GStringExpression:
+            if (where == 'environment') return given.text
+            wrong(given, "${where}: \${...} inside double quotes; the shell reads \$NAME itself")
+            return null
         case ListExpression: return given.expressions.collect { value(it, symbols, where) }
         case MethodCallExpression: return named(given, symbols, where)
         case VariableExpression: if (where == 'checkout' && given.name == 'scm') return 'scm'
@@ -260,7 +264,7 @@ CompilationUnit compiled(File file, int phase, CompilerConfiguration how) {
 }
 
 print JsonOutput.toJson(args.collectEntries { path ->
-    errors = []
+    errors.clear()
     def read = [:]
     try {
         read = pipeline(compiled(new File(path), Phases.CONVERSION, new CompilerConfiguration()).AST.modules[0].statementBlock.statements)
@@ -270,5 +274,5 @@ print JsonOutput.toJson(args.collectEntries { path ->
     } catch (CompilationFailedException broken) {
         errors << broken.message
     }
-    [(path): [errors: errors, pipeline: read]]
+    [(path): [errors: errors.collect(), pipeline: read]]
 })
