@@ -16,6 +16,7 @@ from pipelines.commands import (
     gateway,
     gitops,
     images,
+    kserve,
     kubeflow,
     models,
     monitor,
@@ -71,6 +72,7 @@ for commands in (
     kubeflow,
     recurring,
     gitops,
+    kserve,
     doctor,
     images,
 ):
