@@ -7,6 +7,7 @@
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import yaml
 
 from components.recsys.datasets import cache_folder
 from components.recsys.errors import InputError
-from pipelines.images.manifests import parsed
+from pipelines.images.manifests import images_in, parsed
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,8 @@ def kustomized(folder: Path, registry: str = "") -> str:
     """An overlay as it is, or as it is once a registry is written into a kustomization before it."""
     if not registry:
         return _said("kubectl", "kustomize", str(folder))
-    names = [f"everloop/{role}" for role in ("steps", "serving", "monitoring")]
+    text = _said("kubectl", "kustomize", str(folder))
+    names = sorted({re.split("[:@]", image)[0] for image in images_in(parsed(text, str(folder)))})
     images = "".join(f"- name: {name}\n  newName: {registry.rstrip('/')}/{name}\n" for name in names)
     with tempfile.TemporaryDirectory() as before:
         overlay = os.path.relpath(folder, Path(before).resolve())  # kustomize takes no absolute path

@@ -22,7 +22,7 @@ from components.recsys.release import releases_of, save
 from components.recsys.settings import Settings
 from tests.images.closure import modules_beyond
 
-GROUPS = {"steps": ("pipelines", "redis"), "serving": ("serving",), "monitoring": ("monitoring",)}
+GROUPS = {"steps": ("pipelines", "redis"), "serving": ("serving",), "monitoring": ("monitoring",), "gitops": ()}
 
 
 @dataclass(frozen=True)

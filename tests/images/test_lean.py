@@ -65,7 +65,11 @@ def test_a_lean_process_really_lacks_the_rest(lean: Callable[[str], Lean]) -> No
 
 @pytest.mark.parametrize(
     ("image", "packages"),
-    [("serving", ["serving"]), ("monitoring", ["monitoring.watching", "monitoring.controller"])],
+    [
+        ("serving", ["serving"]),
+        ("monitoring", ["monitoring.watching", "monitoring.controller"]),
+        ("gitops", ["pipelines.gitops"]),
+    ],
 )
 def test_all_modules_of_a_part_import(lean: Callable[[str], Lean], image: str, packages: list[str]) -> None:
     done = lean(image).python("-c", IMPORT_ALL, *packages)

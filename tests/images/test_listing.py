@@ -30,7 +30,7 @@ def test_the_list_is_what_is_rendered(objects: list[Any]) -> None:
 
 
 def test_every_image_is_ours_and_of_this_version(objects: list[Any]) -> None:
-    assert images_in(objects) == [f"everloop/{role}:{VERSION}" for role in ("monitoring", "serving", "steps")]
+    assert images_in(objects) == [f"everloop/{role}:{VERSION}" for role in ("gitops", "monitoring", "serving", "steps")]
 
 
 def test_all_kinds_that_can_name_an_image_were_rendered(objects: list[Any]) -> None:
