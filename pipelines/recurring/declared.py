@@ -12,6 +12,7 @@ nightly 0 3 * * *
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,11 +88,21 @@ class Declared(Section):
         return self
 
 
-class File(Section):
+class Outer(Section):
+    """The file as a whole."""
+
     set: Name = Field(
         default="everloop", description="Whose schedules these are; those of other sets are never touched."
     )
-    recurring: tuple[Declared, ...] = Field(default=(), description="The recurring runs.")
+    recurring: tuple[dict[str, Any], ...] = Field(default=(), description="The recurring runs.")
+
+
+@dataclass(frozen=True)
+class File:
+    """What `load` gives. set: whose schedules these are."""
+
+    set: str
+    recurring: tuple[Declared, ...]
 
 
 def load(path: str | Path) -> File:
@@ -102,7 +113,9 @@ def load(path: str | Path) -> File:
         raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     if not isinstance(content, Mapping):
         raise InputError(f"{path} must hold `recurring:` with a list; docs/kubernetes/pipelines.md shows one")
-    file = parse(File, content, "")
+    outer = parse(Outer, content)
+    runs = tuple(parse(Declared, each, f"recurring.{at}") for at, each in enumerate(outer.recurring))
+    file = File(outer.set, runs)
     names = [each.name for each in file.recurring]
     for name in names:
         if names.count(name) > 1:

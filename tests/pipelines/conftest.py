@@ -115,6 +115,7 @@ class Fake:
         self.fail_next = 0  # requests answered with 503
         self.rival_first = False
         self.faults: list[tuple[str, str]] = []  # (regex of 'METHOD /path', what happens); each strikes once
+        self.late: list[tuple[str, str, dict[str, str], bytes]] = []
         self.calls: list[str] = []
         self.schedules: list[dict[str, Any]] = []
         self.version = "2.17.0"
@@ -122,6 +123,8 @@ class Fake:
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
         self.calls.append(f"{method} {path}")
+        if method == "POST" and self.late:
+            self._answer(*self.late.pop())
         if self.fail_next:
             self.fail_next -= 1
             return 503, {"message": "upstream"}
@@ -131,6 +134,9 @@ class Fake:
         match fault:
             case (_, "lost"):  # it is done, and nobody hears of it
                 self._answer(method, path, query, body)
+                return 0, None
+            case (_, "late"):  # it is done only just before something else is made
+                self.late.append((method, path, query, body))
                 return 0, None
             case (_, "dropped"):
                 return 0, None
