@@ -56,12 +56,14 @@ class Asked:
 class Place:
     """A running server with one key a part. Requests of `acting` parts are in `asked`.
 
-    spoil: looks at a request before it is passed on and may answer it, or do harm; None lets it pass.
+    spoil: looks at a request before it is passed on; True when it has answered, or done harm, itself. lose: (action, beginning of a
+    key) of requests whose answer is thrown away once: the server has done it, and the client never hears.
     """
 
     endpoint: str
     asked: list[Asked] = field(default_factory=list)
     spoil: Callable[[str, str, BaseHTTPRequestHandler], bool] | None = None
+    lose: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def home(self) -> str:
@@ -196,6 +198,11 @@ def _middleman(port: int) -> Iterator[Place]:
                 answer = connection.getresponse()
                 data = answer.read()
                 place.asked.append(Asked(part, action, key, answer.status, self.command, dict(self.headers)))
+                lost = {one for one in place.lose if one[0] == action and key.startswith(one[1])}
+                if lost and answer.status == 200:
+                    place.lose -= lost
+                    self.close_connection = True
+                    return
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower() not in {*PASSED, "content-length"}:
