@@ -113,6 +113,9 @@ class FolderStore:
         return self.root / key
 
 
+READS = 3  # of an object whose body breaks off
+
+
 class S3Store:
     """A prefix in a bucket. `create` relies on `If-None-Match: *` (AWS since 2024, SeaweedFS, MinIO, Ceph)."""
 
@@ -139,11 +142,21 @@ class S3Store:
         return f"{self.prefix}/{key}" if self.prefix else key
 
     def read(self, key: str) -> bytes:
-        with _s3_told(self.url, key):
-            return bytes(self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read())
+        from botocore.exceptions import IncompleteReadError, ResponseStreamingError
+
+        with _s3_told(self.url, key, "read"):
+            for _ in range(READS - 1):
+                try:
+                    return self._body(key)
+                except (IncompleteReadError, ResponseStreamingError):
+                    continue  # boto3 asks again for an answer, but not for the rest of its body
+            return self._body(key)
+
+    def _body(self, key: str) -> bytes:
+        return bytes(self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read())
 
     def write(self, key: str, data: bytes) -> None:
-        with _s3_told(self.url, key):
+        with _s3_told(self.url, key, "write"):
             self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
 
     def create(self, key: str, data: bytes, private: bool = False) -> bool:
@@ -151,7 +164,7 @@ class S3Store:
 
         writer = uuid.uuid4().hex
         put = {"Bucket": self.bucket, "Key": self._key(key), "Body": data, "Metadata": {"writer": writer}}
-        with _s3_told(self.url, key):
+        with _s3_told(self.url, key, "create"):
             try:
                 self.client.put_object(**put, IfNoneMatch="*")
             except ClientError as error:
@@ -173,19 +186,19 @@ class S3Store:
         return bool(head["Metadata"].get("writer") == writer)
 
     def upload(self, key: str, file: Path) -> None:
-        with file.open("rb") as source, _s3_told(self.url, key):
+        with file.open("rb") as source, _s3_told(self.url, key, "write"):
             self.client.upload_fileobj(source, self.bucket, self._key(key))
 
     def list(self, prefix: str = "") -> list[str]:
         under = self._key(prefix).rstrip("/")
         under = under + "/" if under else ""
         skip = len(self.prefix) + 1 if self.prefix else 0
-        with _s3_told(self.url, prefix):
+        with _s3_told(self.url, f"{prefix.rstrip('/')}/" if prefix else "", "list"):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=under)
             return sorted(entry["Key"][skip:] for page in pages for entry in page.get("Contents", ()))
 
     def delete(self, key: str) -> None:
-        with _s3_told(self.url, key):
+        with _s3_told(self.url, key, "delete"):
             self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
 
 
@@ -233,8 +246,10 @@ def told_as_store_error(where: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _s3_told(where: str, key: str) -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError
+def _s3_told(where: str, key: str, doing: str) -> Iterator[None]:
+    """S3's errors as one sentence each. doing: read, write, create, list or delete."""
+    from boto3.exceptions import S3UploadFailedError
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     try:
         yield
@@ -243,9 +258,33 @@ def _s3_told(where: str, key: str) -> Iterator[None]:
         if code in ("NoSuchKey", "404"):
             raise NotFound(f"{where}/{key} does not exist") from None
         if code == "NoSuchBucket":
-            raise StoreError(f"{where}: the bucket does not exist") from None
-        if code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"):
-            raise StoreError(f"{where}: access denied ({code}); check AWS_ACCESS_KEY_ID, the bucket's policy") from None
-        raise StoreError(f"{where}: {code or error}") from None
+            raise StoreError(f"{where}: the bucket does not exist; make it, or name another --home") from None
+        raise StoreError(f"{where}: {refusal(code, doing, key) or code or error}") from None
+    except S3UploadFailedError as error:  # boto3's own words hold the server's code
+        code = next((code for code in (*REFUSALS, "NoSuchBucket") if f"({code})" in str(error)), "")
+        raise StoreError(f"{where}: {refusal(code, doing, key) or error}") from None
+    except NoCredentialsError:
+        raise StoreError(
+            f"{where}: access denied: there is no key; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod an identity"
+        ) from None
     except BotoCoreError as error:
         raise StoreError(f"{where}: {error}") from None
+
+
+REFUSALS = {  # S3's code -> what to look at
+    "AccessDenied": "this key may not {doing} {key}; docs/kubernetes/access.md has the rights of each part",
+    "InvalidAccessKeyId": "the store knows no such key; check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "the secret does not belong to the key; check AWS_SECRET_ACCESS_KEY",
+    "ExpiredToken": "the session has run out; renew AWS_SESSION_TOKEN, or look at the pod's identity",
+    "InvalidToken": "the session is not one of the key's; check AWS_SESSION_TOKEN",
+    "RequestTimeTooSkewed": "this machine's clock is wrong by more than the store allows; set it",
+}
+REFUSALS["403"] = REFUSALS["AccessDenied"]  # of a HEAD, which has no body to say more
+
+
+def refusal(code: str, doing: str, key: str) -> str:
+    """Why the store lets us not; empty when it is for another reason."""
+    if code not in REFUSALS:
+        return ""
+    what = REFUSALS[code].format(doing=doing, key=key or "the bucket")
+    return f"access denied ({code}): {what}"
