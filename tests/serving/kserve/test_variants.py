@@ -91,7 +91,7 @@ def test_what_would_be_ignored_is_refused(version: str, by: str, works: bool) ->
     else:
         with pytest.raises(Refused, match=r"would ignore it: KServe .*Everloop's gateway splits"):
             commands._refuse_what_is_ignored(by, Settings(), version)
-    with pytest.raises(Refused, match="Knative mode"):
+    with pytest.raises(Refused, match="Knative"):
         commands._refuse_what_is_ignored(by, load_settings(None, ["kserve.mode=knative"]), "0.21")
 
 
