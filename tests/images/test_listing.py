@@ -11,7 +11,7 @@ from components.recsys.errors import InputError
 from components.recsys.version import VERSION
 from pipelines.images import rendering
 from pipelines.images.listing import HEAD
-from pipelines.images.manifests import images_in, outside
+from pipelines.images.manifests import images_in, outside, parsed
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = "registry.example:5000/ml"
@@ -50,6 +50,14 @@ def test_with_a_registry_nothing_comes_from_elsewhere(objects: list[Any]) -> Non
     found = images_in(rendering.rendered(REGISTRY))
     assert outside(found, REGISTRY) == []
     assert found == [f"{REGISTRY}/{image}" for image in images_in(objects)]
+
+
+def test_a_registry_in_an_overlay_reaches_its_inference_services(tool: Callable[[str], str], tmp_path: Path) -> None:
+    tool("kubectl")
+    (tmp_path / "model.yaml").write_text(rendering.predictor())
+    (tmp_path / "kustomization.yaml").write_text("resources: [model.yaml]\n")
+    (service,) = parsed(rendering.kustomized(tmp_path, REGISTRY), "model")
+    assert images_in([service]) == [f"{REGISTRY}/everloop/serving:{VERSION}"]
 
 
 def test_no_container_installs_or_fetches_a_program(objects: list[Any]) -> None:
