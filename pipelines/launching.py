@@ -9,12 +9,10 @@ Progress(state='succeeded', outcome='promoted', release='9f2c...', reason='nDCG@
 
 import contextlib
 import fcntl
-import gzip
 import hashlib
 import json
 import os
 import sys
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from typing import Any
 from components.recsys.errors import EverloopError, NotFound, Refused
 from components.recsys.feedback.segments import FEEDBACK, new_segments
 from components.recsys.home import Home
+from components.recsys.predictions import DamagedSegment, lines_of
 from components.recsys.settings import Settings
 from components.recsys.store import FolderStore, told_as_store_error
 from monitoring.controller.launcher import Progress
@@ -268,8 +267,7 @@ class NewFeedback:
         return {"events": [FEEDBACK]}
 
     def _events(self, url: str) -> int:
-        data = self.home.store.read(url.removeprefix(f"{self.home.url}/"))
         try:
-            return sum(1 for line in gzip.decompress(data).splitlines() if line)
-        except (OSError, EOFError, zlib.error):  # a damaged segment is the run's business to tell
+            return len(lines_of(self.home.store, url.removeprefix(f"{self.home.url}/")))
+        except DamagedSegment:  # the run's business to tell
             return 0

@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from components.recsys.buckets import CANDIDATE, CHAMPION, SHADOW, bucket, secret_of, user_key, variant_of
+from components.recsys.errors import StoreError
 from components.recsys.home import Home
 from components.recsys.ledger import MOVES, Entry, Ledger
-from components.recsys.predictions import PREDICTIONS, Prediction, prediction_of, segments
+from components.recsys.predictions import BROKEN, PREDICTIONS, Prediction, prediction_of, segments
 from components.recsys.store import Store
 
 # A list that was given earlier than this before the moment says nothing of it; segments lie in folders of days.
@@ -100,11 +101,14 @@ def last_list(log: Store, key: str, moment: datetime) -> Prediction | None:
     needle = key.encode()
     # The day after too: a record made just before midnight may be in a segment that was closed after it.
     for day in (moment - BACK, moment, moment + BACK):
-        for _, lines in segments(log, f"{PREDICTIONS}/{day.astimezone(UTC).date().isoformat()}", set()):
+        for name, lines in segments(log, f"{PREDICTIONS}/{day.astimezone(UTC).date().isoformat()}", set()):
             for line in lines:
                 if needle not in line:
                     continue
-                record = prediction_of(line)
+                try:
+                    record = prediction_of(line)
+                except BROKEN:  # perhaps the very list that is asked for
+                    raise StoreError(f"{log.url}/{name} has a line of this user that cannot be read") from None
                 right = record.user == key and record.variant != SHADOW and record.time <= limit
                 if right and (found is None or record.time >= found.time):
                     found = record

@@ -5,12 +5,10 @@
 >>> reader.go_on(memory, counter, today)                 # new segments; True when there were any
 """
 
-import gzip
 import json
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 
@@ -18,7 +16,7 @@ from components.recsys.drift import Counter, Plan, make_plan
 from components.recsys.drift.windows import YEAR
 from components.recsys.home import Home
 from components.recsys.intake import tables
-from components.recsys.predictions import EVENTS, PREDICTIONS, prediction_of
+from components.recsys.predictions import EVENTS, PREDICTIONS, day_of, prediction_of, records_of
 from components.recsys.settings import Settings
 from components.recsys.store import Store, open_store
 from monitoring.watching.memory import Memory, id_of
@@ -38,9 +36,6 @@ SCHEMA: dict[str, Any] = {
     "request_id": pl.String,
     "event_id": pl.String,
 }
-DAMAGED = (OSError, EOFError, zlib.error)
-BROKEN_LINE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
-Row = TypeVar("Row")
 
 
 class Reader:
@@ -107,8 +102,7 @@ class Reader:
         """Events of days first to last - 1 in pieces, some of them perhaps twice (table and log): for reports."""
         yield from self._table(reference, first, last)
         for _, key in self._keys(self.home.store, EVENTS, first, last + LATE_DAYS):
-            lines, _ = _lines(self.home.store, key, _event)
-            frame = _frame(lines)
+            frame = _frame(records_of(self.home.store, key, _event).rows)
             days = pl.col("timestamp").dt.epoch("s") // DAY_SECONDS
             yield frame.filter((days >= first) & (days < last))
 
@@ -150,21 +144,21 @@ class Reader:
         for day, key in self._keys(self.home.store, EVENTS, first, today + 2):
             if not self._first_read(memory, day, key):
                 continue
-            lines, broken = _lines(self.home.store, key, _event)
-            fresh = [line for line in lines if memory.recent.first_time(f"e:{line['event_id']}")]
+            read = records_of(self.home.store, key, _event)
+            fresh = [line for line in read.rows if memory.recent.first_time(f"e:{line['event_id']}")]
             if everything:
                 logged |= {id_of(f"e:{line['event_id']}") for line in fresh}
             frame = _frame(fresh)
             counter.add_events(frame)
-            memory.broken += broken
+            memory.broken += read.faults
             _newest(memory, "events", frame["timestamp"].max())
         for day, key in self._keys(self.predictions, PREDICTIONS, first, today + 2):
             if not self._first_read(memory, day, key):
                 continue
-            records, broken = _lines(self.predictions, key, prediction_of)
-            new = [one for one in records if memory.recent.first_time(f"p:{one.request_id}:{one.variant}")]
+            lists = records_of(self.predictions, key, prediction_of)
+            new = [one for one in lists.rows if memory.recent.first_time(f"p:{one.request_id}:{one.variant}")]
             counter.add_predictions(new)
-            memory.broken += broken
+            memory.broken += lists.faults
             times = [_moment(one.time) for one in new]
             _newest(memory, "lists", max((time for time in times if time is not None), default=None))
         return logged
@@ -189,34 +183,13 @@ class Reader:
 
 
 def folder_day(key: str) -> int | None:
-    """Of `log/<kind>/<day>/<name>.jsonl.gz`; None for what is no segment."""
-    parts = key.split("/")
-    if len(parts) != 4 or not key.endswith(".jsonl.gz"):
-        return None
-    try:
-        return (date.fromisoformat(parts[2]) - EPOCH).days
-    except ValueError:
-        return None
-
-
-def _lines(store: Store, key: str, row_of: Callable[[bytes], Row]) -> tuple[list[Row], int]:
-    """What a segment holds, and how many of its lines are no records (1 for a damaged segment, which stays damaged)."""
-    data = store.read(key)
-    try:
-        lines = gzip.decompress(data).splitlines()
-    except DAMAGED:
-        return [], 1
-    rows, broken = [], 0
-    for line in filter(None, lines):
-        try:
-            rows.append(row_of(line))
-        except BROKEN_LINE:
-            broken += 1
-    return rows, broken
+    """Days from 1970 to the day of a segment's folder; None for what is no segment."""
+    day = day_of(key)
+    return None if day is None else (day - EPOCH).days
 
 
 def _event(line: bytes) -> dict[str, Any]:
-    """A line of an event segment. Raises what BROKEN_LINE names for what is none."""
+    """A line of an event segment. Raises what `predictions.BROKEN` names for what is none."""
     raw = json.loads(line)
     value = raw.get("value")
     moment = _moment(str(raw["timestamp"]))

@@ -7,16 +7,14 @@ The key is the segment's name, put if absent: after a crash between upload and d
 nothing is sent twice. While the sink fails, tries are spaced out up to `LONGEST` seconds; appending notices nothing.
 """
 
-import gzip
 import random
 import threading
 import time
 import traceback
-import zlib
 from contextlib import suppress
 
 from components.recsys.errors import EverloopError, NotFound
-from components.recsys.predictions import PREDICTIONS, segment
+from components.recsys.predictions import PREDICTIONS, DamagedSegment, lines_of, segment
 from components.recsys.store import Store
 from serving.logs import log
 from serving.predictions.measures import LogMeasures
@@ -95,6 +93,6 @@ class Uploader:
 
     def _same(self, key: str, lines: list[bytes]) -> bool:
         """By content: another version of zlib may have compressed it otherwise."""
-        with suppress(NotFound, OSError, EOFError, zlib.error):
-            return gzip.decompress(self.store.read(key)).splitlines() == lines
+        with suppress(NotFound, DamagedSegment):
+            return lines_of(self.store, key) == lines
         return False

@@ -10,7 +10,6 @@ routes they were made with, whatever clock their writer has. Memory: some number
 a click may come, latencies in buckets, the first lists of a few users.
 """
 
-import gzip
 import json
 import time
 from array import array
@@ -18,12 +17,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
 from components.recsys.buckets import CANDIDATE, CHAMPION, bucket, variant_of
-from components.recsys.predictions import EVENTS, PREDICTIONS, Prediction, prediction_of
+from components.recsys.predictions import ENDING, EVENTS, PREDICTIONS, Prediction, Row, prediction_of, records_of
 from components.recsys.settings import Settings
 from components.recsys.store import Store, open_store
 from serving.logs import log
@@ -33,7 +32,6 @@ from serving.rollout.shadow import Shadow
 from serving.rollout.state import Rollout
 
 Outcome = Literal["clicks", "fallbacks"]
-Value = TypeVar("Value")
 
 MOST_FIRST_LISTS = 20_000  # of each step that are kept whole, for coverage; 20 MB
 MOST_EARLY_CLICKS = 100_000  # requests with clicks whose list has not been read yet
@@ -239,25 +237,20 @@ class Evidence:
         while self.waiting and (first := next(iter(self.waiting.items())))[1].time < old and first[1].counted:
             del self.waiting[first[0]]
 
-    def _read(self, store: Store, prefix: str, at: datetime, parse: Callable[[bytes], Value]) -> Iterator[Value]:
+    def _read(self, store: Store, prefix: str, at: datetime, parse: Callable[[bytes], Row]) -> Iterator[Row]:
         """What segments not read before hold; what is damaged is left out and told."""
         day = self.from_day.date()
         while day <= (at + AHEAD).date():
             for key in store.list(f"{prefix}/{day.isoformat()}"):
-                if key in self.segments or not key.endswith(".jsonl.gz"):
+                if key in self.segments or not key.endswith(ENDING):
                     continue
-                raw = store.read(key)
+                read = records_of(store, key, parse)
                 self.segments.add(key)
-                try:
-                    lines = gzip.decompress(raw).splitlines()
-                except (OSError, EOFError):
+                if read.damaged:
                     log("a segment is damaged and left out", segment=key)
-                    continue
-                for line in filter(None, lines):
-                    try:
-                        yield parse(line)
-                    except (ValueError, TypeError, KeyError):
-                        log("a line of a segment is unreadable and left out", segment=key)
+                if read.broken:
+                    log("lines of a segment are unreadable and left out", segment=key, lines=read.broken)
+                yield from read.rows
             day += timedelta(days=1)
 
 

@@ -5,18 +5,13 @@
 ...     records, broken = folders.predictions(keys)
 """
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
-from typing import TypeVar
 
-from components.recsys.predictions import EVENTS, PREDICTIONS
+from components.recsys.predictions import EVENTS, PREDICTIONS, Row, day_of, records_of
 from components.recsys.store import Store
 
 MANY_DAYS = 62  # from here on one listing of everything is cheaper than one a day
-DAMAGED = (OSError, EOFError, zlib.error)
-Row = TypeVar("Row")
 
 
 class Folders:
@@ -45,18 +40,8 @@ class Folders:
     def rows(self, key: str, row_of: Callable[[bytes], Row]) -> tuple[list[Row], int]:
         """What a segment holds, and how many of its lines are no records (1 for a damaged segment). Raises StoreError."""
         store = self.stores[PREDICTIONS if key.startswith(PREDICTIONS + "/") else EVENTS]
-        data = store.read(key)
-        try:
-            lines = gzip.decompress(data).splitlines()
-        except DAMAGED:
-            return [], 1
-        rows, broken = [], 0
-        for line in lines:
-            try:
-                rows.append(row_of(line))
-            except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-                broken += 1
-        return rows, broken
+        read = records_of(store, key, row_of)
+        return read.rows, read.faults
 
     def mark(self, keys: Iterable[str]) -> None:
         """As done with."""
@@ -64,14 +49,3 @@ class Folders:
 
     def forget(self, before: date) -> None:
         self.seen = {key for key in self.seen if (day_of(key) or before) >= before}
-
-
-def day_of(key: str) -> date | None:
-    """The day of `log/<kind>/<day>/<name>.jsonl.gz`; None for what is no segment."""
-    parts = key.split("/")
-    if len(parts) != 4 or not key.endswith(".jsonl.gz"):
-        return None
-    try:
-        return date.fromisoformat(parts[2])
-    except ValueError:
-        return None

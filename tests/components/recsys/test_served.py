@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.recsys.buckets import bucket, secret_of, user_key, variant_of
+from components.recsys.errors import StoreError
 from components.recsys.home import Home
 from components.recsys.ledger import Ledger
 from components.recsys.predictions import PREDICTIONS, Prediction, Shown, segment
@@ -100,3 +101,15 @@ def test_the_log_may_lie_elsewhere(home, tmp_path):
     write(sink, home, few, at(1, 10), A, failed="timeout")
     assert who_served(home, at(1), few).told_by == "ledger"
     assert who_served(home, at(1), few, sink).told_by == "log"
+
+
+def test_nothing_is_told_from_a_log_that_is_damaged(home):
+    """The list that is asked for may be the one that cannot be read."""
+    few = user_in(home, 0, 0.05)
+    key = f"{PREDICTIONS}/{at(1):%Y-%m-%d}/gateway-9.jsonl.gz"
+    home.store.create(key, segment([user_key(secret_of(home.store), few).encode()]))
+    with pytest.raises(StoreError, match="has a line of this user that cannot be read"):
+        who_served(home, at(1), few)
+    home.store.write(key, b"no gzip")
+    with pytest.raises(StoreError, match="cut short or damaged"):
+        who_served(home, at(1), few)
