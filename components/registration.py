@@ -30,6 +30,5 @@ def register(
 
     settings = {"data": data, "quality": checks, "prepare": prepare, "train": train, "evaluate": evaluate, "gate": gate}
     parts = lifecycle.Parts(quality.path, split.path, evaluation.path, challenger.path, verdict.path)
-    registered = lifecycle.register(home, run, version, settings, tracking, parts, report.path)
-    showing.show_release(home, run, summary.path, metrics.log_metric, metrics.path)
-    return registered
+    showing.show_chosen(evaluation.path, verdict.path, metrics.log_metric, metrics.path)
+    return lifecycle.register(home, run, version, settings, tracking, parts, report.path, summary.path)

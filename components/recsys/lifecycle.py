@@ -237,7 +237,9 @@ def _judged_model(home: Home, champion: str, judged: str) -> Model:
         ) from None
 
 
-def register(home: str, run: str, version: Json, settings: Json, tracking: Json, parts: Parts, report: str) -> str:
+def register(
+    home: str, run: str, version: Json, settings: Json, tracking: Json, parts: Parts, report: str, summary: str
+) -> str:
     with reporting("register") as told:
         result = registration.register(
             Home(home),
@@ -249,6 +251,7 @@ def register(home: str, run: str, version: Json, settings: Json, tracking: Json,
             told,
         )
         _write(report, result.report)
+        _write(summary, registration.release_markdown(result.result, home))
         return result.run
 
 

@@ -34,14 +34,23 @@ from components.recsys.store import Store, open_store
 from components.recsys.version import VERSION, source_digest
 
 Json = dict[str, Any]
+OUTCOMES = {
+    "promoted": "is the champion: it serves from now on",
+    "approved": "passed the gate: a rollout gives it to a few people first",
+    "rejected": "was kept, but not promoted",
+    "unchanged": "is the champion already: nothing new to release",
+}
 SAMPLE_LENGTH = 5  # recommendations shown to people, each
 
 
 @dataclass(frozen=True)
 class Registered:
+    """report: the page. result: what `runs/<run>/result.json` holds."""
+
     run: str
     digest: str
     report: str
+    result: Json
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,27 @@ def register(
         "label": label_of(release.model.items),
     }
     home.store.write(f"runs/{run}/result.json", json.dumps(result, indent=1, ensure_ascii=False, default=str).encode())
-    return Registered(run, digest, page)
+    return Registered(run, digest, page, result)
+
+
+def release_markdown(result: Mapping[str, Any], home: str) -> str:
+    """For people, in Kubeflow's UI: the verdict, where everything lies, and what one may do now."""
+    short = result["release"][:SHORT]
+    rows = {
+        "release": result["release"],
+        "champion now": result["champion"] or "none",
+        "report": result["report"],
+        "run": result["run"],
+    }
+    lines = [
+        f"# {result['chosen']} {short}: {result['outcome']}",
+        "",
+        f"Release `{short}` {OUTCOMES[result['outcome']]}.",
+        "",
+    ]
+    lines += ["| | |", "| - | - |", *(f"| {name} | `{value}` |" for name, value in rows.items())]
+    next_ = f"Look at it: `everloop releases --home {home}`. Serve it: `everloop serve --home {home}`."
+    return "\n".join([*lines, "", next_, ""])
 
 
 def build_release(

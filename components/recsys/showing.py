@@ -15,21 +15,14 @@ from typing import Any, Protocol
 from components.recsys import evaluation as evaluations
 from components.recsys import splits
 from components.recsys.discrimination import discriminate
-from components.recsys.home import Home
 from components.recsys.lineage import TIMES
-from components.recsys.release import SHORT, load
+from components.recsys.release import load
 from components.recsys.report import ReportData, exposure_of, render
 from components.recsys.settings import EvaluateSettings, parse
 from components.recsys.store import open_store
 
 Json = dict[str, Any]
 Log = Callable[[str, float], None]
-OUTCOMES = {
-    "promoted": "is the champion: it serves from now on",
-    "approved": "passed the gate: a rollout gives it to a few people first",
-    "rejected": "was kept, but not promoted: the champion stays",
-    "unchanged": "is what the same recipe gives again: the champion stays",
-}
 
 
 class Roc(Protocol):
@@ -100,34 +93,10 @@ def show_curve(evaluate: Json, split: str, challenger: str, curve: Roc, summary:
     _write(summary, Path(summary).read_text(encoding="utf-8") + f"\n{found.sentence()}\n")
 
 
-def show_release(home: str, run: str, summary: str, log: Log, path: str) -> None:
-    """What `register` made: the verdict, where everything lies, what one may do now; its metrics as figures."""
-    place = Home(home)
-    result = json.loads(place.store.read(f"runs/{run}/result.json"))
-    short, outcome = result["release"][:SHORT], result["outcome"]
-    rows = {
-        "release": result["release"],
-        "model": result["chosen"],
-        "champion now": result["champion"] or "none",
-        "report": result["report"],
-        "run": run,
-    }
-    lines = [
-        f"# {result['chosen']} {short}: {outcome}",
-        "",
-        f"Release `{short}` {OUTCOMES[outcome]}.",
-        "",
-        "| | |",
-        "| - | - |",
-    ]
-    lines += [f"| {name} | `{value}` |" for name, value in rows.items()]
-    lines += [
-        "",
-        f"Look at it: `everloop releases --home {place.url}`. Serve it: `everloop serve --home {place.url}`.",
-        "",
-    ]
-    _write(summary, "\n".join(lines))
-    metrics = result["candidates"].get(result["chosen"], {}).get("metrics", {})
+def show_chosen(evaluation: str, verdict: str, log: Log, path: str) -> None:
+    """The metrics of the one candidate that `register` is about, to compare runs by."""
+    chosen = _read(Path(verdict) / "verdict.json")["chosen"]
+    metrics = evaluations.Evaluation.load(Path(evaluation) / chosen).metrics
     show_figures({name: each["value"] for name, each in metrics.items() if each["value"] is not None}, log, path)
 
 

@@ -140,7 +140,7 @@ class Life:
             made_of = lifecycle.Parts(quality, split, evaluation, challenger, verdict)
             sections = {name: given[name] for name in lifecycle.SECTIONS}
             lifecycle.register(
-                self.home, run, done.version, sections, given["tracking"], made_of, str(parts / "report.html")
+                self.home, run, done.version, sections, given["tracking"], made_of, str(parts / "report.html"), note
             )
 
     @contextmanager
