@@ -257,8 +257,8 @@ def test_two_releases_behind_the_gateway_share_people_as_asked(place: Place) -> 
     wait(lambda: place.ready(place.predictors(place.b)) == 2, 400, "the candidate's predictors")
     wait(lambda: (Routes.read(place.home.store) or Routes(0)).share == 0.5, 60, "the first step")
     time.sleep(2)
-    people = People(place)
-    time.sleep(20)
+    people = People(place, threads=8)
+    time.sleep(40)
     told = people.stopped()
     assert told["failed"] == 0, told["failures"]
     split = measured(told["groups"].get(place.b[:SHORT], 0), sum(told["groups"].values()), 50, load_settings())
