@@ -27,8 +27,9 @@ WORD = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 
 Name = Annotated[str, Field(pattern=f"^({LABEL})?$")]  # of an object, or empty
 RequiredName = Annotated[str, Field(pattern=f"^{LABEL}$")]
-Key = Annotated[str, Field(pattern="^[-._a-zA-Z0-9]{1,253}$")]  # in a Secret or ConfigMap
-Hostname = Annotated[str, Field(pattern=rf"^(\*\.)?{DOMAIN}$", max_length=253)]
+Key = Annotated[str, Field(pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,251}$")]  # in a Secret or ConfigMap
+Hostname = Annotated[str, Field(pattern=f"^{DOMAIN}$", max_length=253)]
+Wildcard = Annotated[str, Field(pattern=rf"^(\*\.)?{DOMAIN}$", max_length=253)]
 MetadataKey = Annotated[str, Field(pattern=f"^({DOMAIN}/)?{WORD}$")]
 LabelValue = Annotated[str, Field(pattern=f"^({WORD})?$")]
 Labels = dict[MetadataKey, LabelValue]
@@ -36,8 +37,8 @@ Annotations = dict[MetadataKey, str]
 Selector = dict[MetadataKey, LabelValue]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Path = Annotated[str, Field(pattern=r"^/[^\s:]*$")]
-# Canonical enough that the API server gives it back as it was: a controller that compares would else see a change for ever.
-Quantity = (
-    Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")] | Annotated[int, Field(ge=0, le=10**9)]
+Cores = Annotated[str, Field(pattern="^[1-9][0-9]{0,6}m?$")] | Annotated[int, Field(ge=1, le=10_000)]
+Bytes = (
+    Annotated[str, Field(pattern="^[1-9][0-9]{0,8}(k|M|G|T|Ki|Mi|Gi|Ti)?$")] | Annotated[int, Field(ge=1, le=10**15)]
 )
 Percent = Annotated[str, Field(pattern="^([1-9][0-9]?|100)%$")]

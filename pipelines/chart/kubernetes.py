@@ -1,6 +1,6 @@
 """Kubernetes' own types as far as values take them, written as Kubernetes writes them.
 
->>> Toleration(key="dedicated", operator="Exists", effect="NoSchedule")
+>>> TolerationOfAny(key="dedicated", operator="Exists", effect="NoSchedule")
 
 Only what passes Pod Security's "restricted" can be said: no host paths, no root, no added capability.
 Source: https://kubernetes.io/docs/reference/kubernetes-api/ and https://kubernetes.io/docs/concepts/security/pod-security-standards/
@@ -10,7 +10,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.chart.base import Key, LabelValue, MetadataKey, Path, Quantity, RequiredName, Selector, Values
+from pipelines.chart.base import (
+    Bytes,
+    Cores,
+    Hostname,
+    Key,
+    LabelValue,
+    MetadataKey,
+    Path,
+    RequiredName,
+    Selector,
+    Values,
+)
 
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
 Several = Annotated[list[LabelValue], Field(max_length=20)]
@@ -20,11 +31,17 @@ FieldPath = Literal[
 ]
 
 
+class Amounts(Values):
+    cpu: Cores | None = None
+    memory: Bytes | None = None
+    ephemeral_storage: Bytes | None = Field(default=None, alias="ephemeral-storage")
+
+
 class Resources(Values):
     """What a container asks for, and at most gets."""
 
-    requests: dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = Field(default={})
-    limits: dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = Field(default={})
+    requests: Amounts = Amounts()
+    limits: Amounts = Amounts()
 
 
 class KeyRef(Values):
@@ -64,7 +81,7 @@ EnvVar = EnvValue | EnvFrom
 
 class Item(Values):
     key: Key
-    path: Annotated[str, Field(pattern="^[-._a-zA-Z0-9]{1,100}$")]
+    path: Annotated[str, Field(pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,99}$")]
 
 
 class SecretFiles(Values):
@@ -81,7 +98,7 @@ class ConfigMapFiles(Values):
 
 class EmptyDirectory(Values):
     medium: Literal["", "Memory"] = ""
-    size_limit: Quantity = "1Gi"
+    size_limit: Bytes = "1Gi"
 
 
 class Claim(Values):
@@ -90,7 +107,7 @@ class Claim(Values):
 
 
 class CsiVolume(Values):
-    driver: Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9.]{0,61}[a-zA-Z0-9])?$")]
+    driver: Annotated[Hostname, Field(max_length=63)]
     read_only: bool = True
     volume_attributes: dict[Key, str] = Field(default={})
 
@@ -163,12 +180,40 @@ class SecurityContext(Values):
     capabilities: Capabilities = Capabilities()
 
 
-class Toleration(Values):
+Effect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+
+
+class TolerationOfAny(Values):
+    """Whatever the taint's value is; without a key, of every taint."""
+
     key: MetadataKey | None = None
-    operator: Literal["Exists", "Equal"] | None = None
+    operator: Literal["Exists"]
+    effect: Effect | None = None
+
+
+class TolerationOfOne(Values):
+    key: MetadataKey
+    operator: Literal["Equal"] | None = None
     value: LabelValue | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: Seconds | None = None
+    effect: Effect | None = None
+
+
+class TolerationOfAnyForAWhile(Values):
+    key: MetadataKey | None = None
+    operator: Literal["Exists"]
+    effect: Literal["NoExecute"]
+    toleration_seconds: Seconds
+
+
+class TolerationOfOneForAWhile(Values):
+    key: MetadataKey
+    operator: Literal["Equal"] | None = None
+    value: LabelValue | None = None
+    effect: Literal["NoExecute"]
+    toleration_seconds: Seconds
+
+
+Toleration = TolerationOfAny | TolerationOfOne | TolerationOfAnyForAWhile | TolerationOfOneForAWhile
 
 
 class LabelsIn(Values):

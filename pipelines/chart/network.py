@@ -14,9 +14,8 @@ from pydantic import Field
 from pipelines.chart.base import PortNumber, Values
 from pipelines.chart.kubernetes import LabelSelector
 
-Cidr = Annotated[
-    str, Field(pattern=r"^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}/(3[0-2]|[12]?\d)$", max_length=18)
-]
+NUMBER = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+Cidr = Annotated[str, Field(pattern=rf"^{NUMBER}(\.{NUMBER}){{3}}/(3[0-2]|[12]?[0-9])$", max_length=18)]
 
 
 class AddressBlock(Values):

@@ -1,16 +1,17 @@
 """What can be said of every part's pods.
 
 >>> class Monitor(Part):
-...     resources: Resources = Field(default=Resources(requests={"cpu": "100m"}), description=ROOM)
+...     resources: Resources = Field(default=room("100m", "512Mi", "4Gi"), description=ROOM)
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.chart.base import Annotations, Labels, Name, Quantity, Selector, Values
+from pipelines.chart.base import Annotations, Bytes, Labels, Name, Selector, Values
 from pipelines.chart.kubernetes import (
     Affinity,
+    Amounts,
     EnvVar,
     PodSecurityContext,
     Probe,
@@ -24,6 +25,10 @@ from pipelines.chart.kubernetes import (
 )
 
 ROOM = "What a pod asks for and at most gets; no limit on cpu, since a throttled part looks like a broken one."
+
+
+def room(cpu: str, memory: str, most_memory: str) -> Resources:
+    return Resources(requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(memory=most_memory))
 
 
 class ServiceAccount(Values):
@@ -47,7 +52,7 @@ class Persistence(Values):
     access_mode: Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"] = Field(
         default="ReadWriteOnce", description="One pod writes at a time."
     )
-    size: Quantity = Field(default="1Gi", description="Of the volume.")
+    size: Bytes = Field(default="1Gi", description="Of the volume.")
     keep: bool = Field(default=True, description="Keep the claim when the chart is uninstalled.")
     annotations: Annotations = Field(default={}, description="Of the claim.")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.chart.base import Annotations, Hostname, Labels, Name, Path, Percent, PortNumber, RequiredName, Values
+from pipelines.chart.base import Annotations, Labels, Name, Path, Percent, PortNumber, RequiredName, Values, Wildcard
 from pipelines.chart.kubernetes import Seconds
 from pipelines.chart.pods import Replicas
 
@@ -68,7 +68,7 @@ class HttpRoute(Values):
     parent_refs: Annotated[list[ParentRef], Field(max_length=32)] = Field(
         default=[], description="Gateways that it hangs on; at least one."
     )
-    hostnames: Annotated[list[Hostname], Field(max_length=16)] = Field(default=[], description="Empty: any.")
+    hostnames: Annotated[list[Wildcard], Field(max_length=16)] = Field(default=[], description="Empty: any.")
     path: Path = Field(default="/", description="Prefix of the paths that come here.")
     annotations: Annotations = Field(default={}, description="Of the route.")
     labels: Labels = Field(default={}, description="More labels, where a Gateway chooses its routes by them.")
@@ -76,7 +76,7 @@ class HttpRoute(Values):
 
 class Tls(Values):
     secret_name: RequiredName
-    hosts: Annotated[list[Hostname], Field(max_length=16)] = Field(default=[])
+    hosts: Annotated[list[Wildcard], Field(max_length=16)] = Field(default=[])
 
 
 class Ingress(Values):
@@ -84,7 +84,7 @@ class Ingress(Values):
 
     enabled: bool = Field(default=False, description="Whether there is one.")
     class_name: Name = Field(default="", description="Empty: the cluster's default class.")
-    hosts: Annotated[list[Hostname], Field(max_length=16)] = Field(default=[], description="At least one.")
+    hosts: Annotated[list[Wildcard], Field(max_length=16)] = Field(default=[], description="At least one.")
     path: Path = Field(default="/", description="Prefix of the paths that come here.")
     tls: list[Tls] = Field(default=[], description="Certificates, by Secret.")
     annotations: Annotations = Field(default={}, description="Of the Ingress.")

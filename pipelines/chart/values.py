@@ -13,7 +13,7 @@ from pydantic import Field
 from pipelines.chart.base import Annotations, Key, Labels, Name, RequiredName, Values
 from pipelines.chart.kubernetes import Probe, Resources, TopologySpread
 from pipelines.chart.network import NetworkPolicy
-from pipelines.chart.pods import ROOM, Identity, Part, Persistence, Replicas, Service
+from pipelines.chart.pods import ROOM, Identity, Part, Persistence, Replicas, Service, room
 from pipelines.chart.traffic import Autoscaling, Budget, HttpRoute, Ingress
 from pipelines.chart.watching import Monitoring
 
@@ -85,9 +85,7 @@ class Gateway(Part):
     spool_size: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi)$")] = Field(
         default="2Gi", description="With Redis: most disk for log records that wait for the store (log.spool_bytes)."
     )
-    resources: Resources = Field(
-        default=Resources(requests={"cpu": "250m", "memory": "256Mi"}, limits={"memory": "1Gi"}), description=ROOM
-    )
+    resources: Resources = Field(default=room("250m", "256Mi", "1Gi"), description=ROOM)
     service: Service = Field(default=Service(), description="The Service of the gateway, on port 80.")
     pod_disruption_budget: Budget = Field(default=Budget(), description="How many may be away when nodes are drained.")
     autoscaling: Autoscaling = Field(default=Autoscaling(), description="Replicas that follow the load; needs Redis.")
@@ -108,17 +106,13 @@ class Gateway(Part):
 class Rollout(Part):
     """The engine of gradual releases: follows the ledger, sees to predictors, writes the gateways' routes."""
 
-    resources: Resources = Field(
-        default=Resources(requests={"cpu": "50m", "memory": "192Mi"}, limits={"memory": "1Gi"}), description=ROOM
-    )
+    resources: Resources = Field(default=room("50m", "192Mi", "1Gi"), description=ROOM)
 
 
 class Monitor(Part):
     """Watches what people do, what they are shown and what they click."""
 
-    resources: Resources = Field(
-        default=Resources(requests={"cpu": "100m", "memory": "512Mi"}, limits={"memory": "4Gi"}), description=ROOM
-    )
+    resources: Resources = Field(default=room("100m", "512Mi", "4Gi"), description=ROOM)
 
 
 class Kubeflow(Values):
@@ -146,9 +140,7 @@ class Controller(Part):
         default=Persistence(), description="For the SQLite file; not used with PostgreSQL."
     )
     kubeflow: Kubeflow = Field(default=Kubeflow(), description="Where runs go.")
-    resources: Resources = Field(
-        default=Resources(requests={"cpu": "50m", "memory": "256Mi"}, limits={"memory": "1Gi"}), description=ROOM
-    )
+    resources: Resources = Field(default=room("50m", "256Mi", "1Gi"), description=ROOM)
 
 
 class Test(Values):

@@ -5,7 +5,13 @@
 """
 
 import copy
+from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Any
+
+from pipelines.chart.values import Chart
+from pipelines.chart.writing import plain
+from serving.kserve.quantities import amount
 
 Json = dict[str, Any]
 OWN_VOLUMES, OWN_PATHS = ("tmp", "state", "token"), ("", "/tmp", "/var/lib/everloop", "/etc/everloop/token")
@@ -37,7 +43,27 @@ def agreeing(values: Json) -> Json:
         gateway["ingress"]["hosts"] = ["shop.example"]
     for name in PARTS:
         _extras(values.get(name, {}))
+        _resources(name, values.get(name, {}).get("resources", {}))
+    for peer in _address_peers(values.get("networkPolicy", {})):
+        peer["ipBlock"]["cidr"] = str(ip_network(peer["ipBlock"]["cidr"], strict=False))
     return values
+
+
+def _resources(part: str, resources: Json) -> None:
+    """Nobody asks for more than he may have, the defaults included."""
+    default = plain(getattr(Chart(), part).resources)
+    requests = {**default["requests"], **resources.get("requests", {})}
+    for name, most in {**default["limits"], **resources.get("limits", {})}.items():
+        if amount(str(requests.get(name, 0))) > amount(str(most)):
+            resources.setdefault("requests", {})[name] = most
+
+
+def _address_peers(given: Any) -> Iterator[Json]:
+    if isinstance(given, dict) and "ipBlock" in given:
+        yield given
+    elif isinstance(given, dict | list):
+        for one in given.values() if isinstance(given, dict) else given:
+            yield from _address_peers(one)
 
 
 def _ports(settings: Json) -> None:

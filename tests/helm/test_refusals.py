@@ -24,6 +24,14 @@ REDIS = {"history": {"existingSecret": "redis"}}
             {"gateway": {**REDIS, "autoscaling": {"kind": "hpa", "minReplicas": 9}}},
             "gateway.autoscaling.minReplicas (9) is more than maxReplicas (6)",
         ),
+        (
+            {"monitor": {"resources": {"limits": {"memory": "500M"}}}},
+            "monitor.resources asks for 512Mi of memory, and may have 500M at most; raise limits.memory or ask for less",
+        ),
+        (
+            {"rollout": {"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}}},
+            "rollout.resources asks for 2 of cpu, and may have 1500m at most",
+        ),
         ({"gateway": {"httpRoute": {"enabled": True}}}, "gateway.httpRoute.enabled needs gateway.httpRoute.parentRefs"),
         ({"gateway": {"ingress": {"enabled": True}}}, "gateway.ingress.enabled needs gateway.ingress.hosts"),
         ({"settings": {"gateway": {"port": 0}}}, "settings.gateway.port is 0: the Service of the gateway must know"),

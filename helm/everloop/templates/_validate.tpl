@@ -65,6 +65,14 @@ Call: include "everloop.validate" $
 
 {{- range $part := list "gateway" "rollout" "monitor" "controller" -}}
 {{- $one := index $values $part -}}
+{{- range $name, $asked := $one.resources.requests -}}
+{{- $most := index ($one.resources.limits | default dict) $name -}}
+{{- if $most -}}
+{{- if gt (include "everloop.amount" $asked | float64) (include "everloop.amount" $most | float64) -}}
+{{- fail (printf "%s.resources asks for %s of %s, and may have %s at most; raise limits.%s or ask for less" $part (toString $asked) $name (toString $most) $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $one.extraEnv -}}
 {{- if or (has .name (list "EVERLOOP_HOME" "EVERLOOP_SETTINGS")) (hasPrefix "AWS_" .name) -}}
 {{- fail (printf "%s.extraEnv sets %s, which the chart sets: use home, settings or store.existingSecret" $part .name) -}}
@@ -81,4 +89,12 @@ Call: include "everloop.validate" $
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* A quantity as a number of its base unit. Call: include "everloop.amount" "512Mi" | float64 */}}
+{{- define "everloop.amount" -}}
+{{- $text := . | toString -}}
+{{- if kindIs "float64" . }}{{ $text = . | int64 | toString }}{{ end -}}
+{{- $units := dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
+{{- mulf (regexFind "^[0-9]+" $text | float64) (index $units (regexFind "[a-zA-Z]*$" $text)) -}}
 {{- end -}}
