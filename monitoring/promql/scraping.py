@@ -10,19 +10,17 @@ asked for, or a series that is no longer exposed, ends at once; of one no longer
 """
 
 import http.client
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from components.recsys.neighbours import NO_PROXY
 from monitoring.promql.discovery import JOB, Target
 from monitoring.promql.series import NAME, Labels, SeriesStore, Vector, labels_of
 
 TIMEOUT_SECONDS = 2.0
-NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the loop's parts are neighbours
 MOST_BYTES = 20_000_000  # far more than any of our parts exposes; a wrong URL must not fill memory
 
 

@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components.recsys.neighbours import NO_PROXY
 from monitoring.alertmanager.routes import CONTROLLER, Route, inhibited, routes_of
 from monitoring.promql.lexer import milliseconds
 from monitoring.promql.states import FiredAlert
 
 TIMEOUT_SECONDS = 5.0
-NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the loop's parts are neighbours
 FIRST_PATIENCE, MOST_PATIENCE = 0.5, 60.0
 NEVER = "0001-01-01T00:00:00Z"  # Go's zero time: still firing
 

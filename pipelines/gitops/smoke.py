@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.recsys.errors import InputError, Refused, StoreError
+from components.recsys.neighbours import NO_PROXY
 from components.recsys.release import SHORT
 
 USER = "smoke-test"  # nobody: gets what the model gives a stranger
@@ -98,10 +99,8 @@ def asked(url: str, body: object = None) -> tuple[int, dict[str, Any]]:
     """Status and JSON of an answer; status 0 with an error where there is none."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    # No proxy: the gateway is a neighbour.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=ANSWER_SECONDS) as reply:
+        with NO_PROXY.open(request, timeout=ANSWER_SECONDS) as reply:
             return reply.status, _json(reply.read())
     except urllib.error.HTTPError as error:
         with error:

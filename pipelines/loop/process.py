@@ -12,16 +12,15 @@ import signal
 import subprocess
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.recsys.errors import StoreError
+from components.recsys.neighbours import NO_PROXY
 
 MOST_PATIENCE = 30.0  # seconds between restarts of a part that keeps dying
 STEADY_SECONDS = 20.0  # a part that lived this long is taken for well again
-NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a part is on this machine
 TAIL = 400  # characters of a log that an error shows
 
 

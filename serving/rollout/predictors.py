@@ -13,13 +13,13 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 from components.recsys.errors import InputError
 from components.recsys.home import Home
+from components.recsys.neighbours import NO_PROXY
 from components.recsys.release import SHORT
 from components.recsys.settings import Settings
 from serving.logs import log
@@ -305,9 +305,6 @@ def open_predictors(home: Home, settings: Settings) -> Predictors:
 
         return KServePredictors(home, settings)
     return UrlPredictors(settings) if settings.rollout.predictors == "urls" else LocalPredictors(home, settings)
-
-
-NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a predictor is a neighbour
 
 
 def answers(url: str, name: str, digest: str) -> bool:

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+from components.recsys.neighbours import NO_PROXY
 from pipelines.drill.runs import ended, newest, runs_since
 from pipelines.drill.scene import Scene
 from pipelines.drill.stage import Stage
-from pipelines.loop.process import NO_PROXY
 
 COPIES = 1000
 RESTARTS = 2
