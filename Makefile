@@ -106,6 +106,9 @@ check: $(VENV)/.ready-all ## formatting, lint, types, architecture, golden files
 	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(BIN)/zizmor --offline --quiet --persona pedantic .github
 
+check-chart: $(VENV)/.ready-all tools ## 500 random values of the Helm chart, rendered by helm 3 and 4 and validated
+	@EVERLOOP_CHART_VALUES=500 $(BIN)/python -m pytest tests/helm/test_random_values.py -q -n $(WORKERS) --timeout=1200 $(ARGS)
+
 fmt: $(VENV)/.ready-all ## format and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .

@@ -76,7 +76,11 @@ def tool() -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def crds() -> Path:
     """The folder with the schemas of custom resources: $EVERLOOP_CRDS, or shared/crds beside the checkout."""
-    folder = Path(os.environ.get("EVERLOOP_CRDS") or Path(__file__).parents[2] / "shared" / "crds")
+    folder = crds_folder()
     if not folder.is_dir():
         pytest.skip(f"no schemas of custom resources in {folder}; EVERLOOP_CRDS names another folder")
     return folder
+
+
+def crds_folder() -> Path:
+    return Path(os.environ.get("EVERLOOP_CRDS") or Path(__file__).parents[2] / "shared" / "crds")

@@ -1,6 +1,7 @@
 """What the objects are like: conventions that people rely on when they install charts."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from monitoring.dashboards.render import dashboards
 from monitoring.rules.render import render_rules
 from tests.helm import restricted
 from tests.helm.charts import CHART, HOME, OPERATOR, Json, named, pods, render
+from tests.helm.validity import CRDS, Validity
 
 REDIS = {"history": {"existingSecret": "redis"}}
 PARTS = ("gateway", "rollout", "monitor", "controller")
@@ -267,6 +269,31 @@ def test_more_objects_are_rendered_with_the_charts_values(newest: str) -> None:
     objects = rendered(newest, extraManifests=[mine, text])
     assert named(objects, "ConfigMap", "everloop-mine")["data"] == {"a": HOME}
     assert named(objects, "ConfigMap", "text")["data"] == {"gateway": "everloop-gateway"}
+
+
+def test_custom_objects_are_what_their_definitions_take(newest: str, crds: Path) -> None:
+    """All of them at once, whatever random values bring."""
+    gateway = {
+        **REDIS,
+        "autoscaling": {"kind": "keda", "keda": {"prometheus": {"serverAddress": "http://prometheus:9090"}}},
+        "httpRoute": {"enabled": True, "parentRefs": [{"name": "public", "port": 443}], "hostnames": ["*.example"]},
+    }
+    controller = {"token": {"existingSecret": "hook"}}
+    flags = {"alertmanagerConfig": {"enabled": True}}
+    objects = rendered(newest, apis=OPERATOR, gateway=gateway, controller=controller, monitoring=flags)
+    assert CRDS.keys() <= {one["kind"] for one in objects}
+    assert not [fault for one in objects for fault in Validity(crds).faults(one)]
+
+
+def test_the_validator_finds_an_unknown_field_in_every_kind(newest: str, crds: Path) -> None:
+    validity = Validity(crds)
+    for one in rendered(newest, apis=OPERATOR):
+        wrong = (
+            {**one, "spce": {}}
+            if one["kind"] != "ServiceMonitor"
+            else {**one, "spec": {**one["spec"], "endpoinds": []}}
+        )
+        assert validity.faults(wrong), one["kind"]
 
 
 def test_routes_lead_to_the_gateway(newest: str) -> None:

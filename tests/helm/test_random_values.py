@@ -1,6 +1,6 @@
 """Whatever the schema takes renders, with helm 3 and helm 4 alike, to objects that Kubernetes takes.
 
-40 values in the suite, 500 with `make check-chart` (EVERLOOP_CHART_VALUES). Value N is the same everywhere:
+24 values in the suite, 500 with `make check-chart` (EVERLOOP_CHART_VALUES). Value N is the same everywhere:
 EVERLOOP_CHART_FIRST=N EVERLOOP_CHART_VALUES=1 shows one alone.
 """
 
@@ -19,7 +19,7 @@ from tests.helm.sampling import sample
 from tests.helm.validity import Validity
 
 FIRST = int(os.environ.get("EVERLOOP_CHART_FIRST", "0"))
-MANY = int(os.environ.get("EVERLOOP_CHART_VALUES", "40"))
+MANY = int(os.environ.get("EVERLOOP_CHART_VALUES", "24"))
 BATCHES = 4  # so that several workers share them
 MANIFESTS = (
     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra-{{ .Release.Name }}"}, "data": {"home": "{{ .Values.home }}"}},
