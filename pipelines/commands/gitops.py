@@ -98,7 +98,7 @@ def rollback(
     """Take the candidate away, or, where there is none, go back to the former stable release."""
     from pipelines.gitops import promotion
 
-    return _change(promotion.rollback(reason), env, repo, branch, json)
+    return _change(promotion.rollback(reason), env, repo, branch, json, urgent=True)
 
 
 def render(env: EnvironmentOption, repo: RepoOption = "", branch: BranchOption = "", json: JsonOption = False) -> int:
@@ -202,8 +202,16 @@ def _told(clone: Any, name: str) -> dict[str, Any]:
 
 
 def _change(
-    decide: Decide, env: str, repo: str, branch: str, json: bool, on_top: bool = False, edited: bool = False
+    decide: Decide,
+    env: str,
+    repo: str,
+    branch: str,
+    json: bool,
+    on_top: bool = False,
+    edited: bool = False,
+    urgent: bool = False,
 ) -> int:
+    """urgent: people wait for it, so say what is faster than a review."""
     with cloned(_repository(repo), branch) as clone:
         done = change(clone, env, decide, on_top, edited)
         where, onto = clone.shown, clone.branch
@@ -227,6 +235,11 @@ def _change(
                 f"open a pull request: {done.proposal.url}"
                 if done.proposal.url
                 else f"open a pull request from {done.proposal.branch} to {onto}, or: git merge {done.proposal.branch}"
+            )
+        if urgent:
+            faster = "rollout abort" if done.before.candidate else "rollback"
+            next_step(
+                f"within seconds, before anybody has merged: everloop {faster} --home {done.after.home} --reason WHY"
             )
     return 0
 

@@ -19,7 +19,6 @@ from components.recsys.ledger import MOVES, Entry, Ledger
 from components.recsys.release import SHORT
 from pipelines.gitops.changes import Decide, Seen, Wanted
 from pipelines.gitops.model import Model, parsed
-from pipelines.gitops.promotion import HomeOf
 from serving.rollout.state import Rollouts
 
 FOLLOWED = "rollout/orders.json"  # serving.kserve.orders.KEY; a test holds them together
@@ -27,11 +26,11 @@ FOLLOWED = "rollout/orders.json"  # serving.kserve.orders.KEY; a test holds them
 CLOCKS_DIFFER_SECONDS = 60
 
 
-def follow(home_of: HomeOf = Home) -> Decide:
+def follow() -> Decide:
     """What the ledger says; nothing to do while an order from git waits for the engine."""
 
     def decide(seen: Seen) -> Wanted | None:
-        home = home_of(seen.environment.home)
+        home = Home(seen.environment.home)
         entries = Ledger(home).entries()
         if waiting_order(seen, home, entries):
             return None
@@ -40,11 +39,11 @@ def follow(home_of: HomeOf = Home) -> Decide:
     return decide
 
 
-def finish(home_of: HomeOf = Home) -> Decide:
+def finish() -> Decide:
     """The candidate becomes stable, when and only when the ledger says that it was promoted."""
 
     def decide(seen: Seen) -> Wanted | None:
-        home, model, name = home_of(seen.environment.home), seen.model, seen.environment.name
+        home, model, name = Home(seen.environment.home), seen.model, seen.environment.name
         entries = Ledger(home).entries()
         champion = entries[-1].champion if entries else ""
         if not model.candidate:

@@ -1,12 +1,11 @@
 """What people order: a release as candidate or as stable, and the way back. Each is a decision for `changes.change`.
 
->>> change(clone, "staging", promote(digest, home_of, why="looks good"))
+>>> change(clone, "staging", promote(digest, why="looks good"))
 >>> change(clone, "staging", rollback(why="clicks fell"))
 
 What the home says is asked for at each try, since it may have changed as well.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from components.recsys.errors import InputError, Refused
@@ -16,14 +15,12 @@ from components.recsys.release import SHORT, judged_of, releases_of, resolve, ve
 from pipelines.gitops.changes import Decide, Seen, Wanted
 from pipelines.gitops.model import Model, parsed
 
-HomeOf = Callable[[str], Home]  # of a URL in values.yaml
 NONE = "none"  # how --expect says that there is no stable release yet
 
 
 def promote(
-    digest: str, why: str, now: bool = False, expect: str = "", replacing: bool = False, force: bool = False,
-    home_of: HomeOf = Home,
-) -> Decide:  # fmt: skip
+    digest: str, why: str, now: bool = False, expect: str = "", replacing: bool = False, force: bool = False
+) -> Decide:
     """A release to be given to a few people first (candidate), or with `now` to everybody (stable).
 
     digest: or its first characters. expect: what must be stable now. replacing: also in place of a candidate whose rollout
@@ -33,25 +30,26 @@ def promote(
     def decide(seen: Seen) -> Wanted | None:
         model, name = seen.model, seen.environment.name
         _as_expected(seen, expect)
-        home = home_of(seen.environment.home)
+        home = Home(seen.environment.home)
         release = sound(home, digest, name)
-        entries = Ledger(home).entries()
-        if model.stable == release:
-            raise_if_candidate(model, name, release, replacing)
-            return None if not model.candidate else _without_candidate(model, entries, why)
-        if not now and model.candidate == release:
+        if not now and release in (model.stable, model.candidate):
             return None
-        if model.candidate and model.candidate != release and not replacing:
+        if now and (model.stable, model.candidate) == (release, ""):
+            return None
+        if model.candidate not in ("", release) and not replacing:
             raise Refused(
                 f"{name}'s candidate is {model.candidate[:SHORT]}, whose rollout has not ended: `everloop rollout abort` "
                 f"ends it, or --replace lets {release[:SHORT]} take its place"
             )
-        verdict = past_the_gate(entries, release, home, now, force)
-        facts = {**_evidence(entries, release), "Verdict": verdict, "Why": why, "Release": release}
+        entries = Ledger(home).entries()
+        facts = {
+            "Release": release,
+            "Run": next((entry.run for entry in reversed(entries) if entry.release == release and entry.run), ""),
+            "Verdict": past_the_gate(entries, release, home, now, force),
+            "Why": why,
+        }
         if now:
-            return Wanted(
-                replace(model, stable=release, candidate="", former=model.stable), f"stable {release[:SHORT]}", facts
-            )
+            return Wanted(ordered(model, release, entries), f"stable {release[:SHORT]}", facts)
         if not model.stable:
             raise Refused(
                 f"{name} has no stable release to compare a candidate with: --now makes {release[:SHORT]} the first"
@@ -59,6 +57,13 @@ def promote(
         return Wanted(replace(model, candidate=release), f"candidate {release[:SHORT]}", facts)
 
     return decide
+
+
+def ordered(model: Model, release: str, entries: list[Entry]) -> Model:
+    """The release as stable; who serves now stays until the engine has followed."""
+    champion = entries[-1].champion if entries else ""
+    former = next((one for one in (champion, model.stable) if one not in ("", release)), "")
+    return replace(model, stable=release, candidate="", former=former)
 
 
 def rollback(why: str) -> Decide:
@@ -141,19 +146,6 @@ def past_the_gate(entries: list[Entry], release: str, home: Home, now: bool, for
     return last.reason
 
 
-def raise_if_candidate(model: Model, name: str, release: str, replacing: bool) -> None:
-    """A release that is stable already may still be ordered against the candidate."""
-    if model.candidate and not replacing:
-        raise Refused(
-            f"{release[:SHORT]} is stable in {name} already; `everloop gitops rollback --env {name}` takes the candidate "
-            f"{model.candidate[:SHORT]} away"
-        )
-
-
-def _without_candidate(model: Model, entries: list[Entry], why: str) -> Wanted:
-    return Wanted(replace(model, candidate=""), f"no candidate, {model.stable[:SHORT]} stays", {"Why": why})
-
-
 def _as_expected(seen: Seen, expect: str) -> None:
     """Raises Refused unless what is stable now begins with `expect`."""
     if not expect:
@@ -163,8 +155,3 @@ def _as_expected(seen: Seen, expect: str) -> None:
         raise Refused(
             f"{seen.environment.name}'s stable release is {stable[:SHORT] or NONE} and not {expect[:SHORT]}; nothing was pushed"
         )
-
-
-def _evidence(entries: list[Entry], release: str) -> dict[str, str]:
-    runs = [entry.run for entry in entries if entry.release == release and entry.run]
-    return {"Run": runs[-1] if runs else ""}

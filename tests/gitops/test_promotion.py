@@ -153,6 +153,24 @@ def test_prod_gets_a_branch_for_a_pull_request_and_main_stays_as_it_is(gitops, r
     assert repository.model("prod").candidate == approved
 
 
+def test_a_way_back_in_prod_says_what_is_faster_than_a_review(gitops, repository, champion, approved) -> None:
+    repository.order("prod", stable=champion)
+    repository.order("prod", stable=approved)
+    back = gitops("rollback", "--env", "prod")
+    assert back.code == 0, back.err
+    assert f"everloop rollback --home {repository.home}" in back.out
+    assert repository.model("prod").stable == approved
+    assert repository.model("prod", f"everloop/prod/{champion[:SHORT]}").stable == champion
+
+
+def test_who_serves_keeps_a_predictor_through_two_orders_in_a_row(
+    gitops, repository, releases, champion, approved
+) -> None:
+    for digest in (approved, releases()):
+        assert gitops("promote", digest, "--env", "staging", "--now").code == 0
+    assert repository.model("staging").former == champion, "the engine has followed neither"
+
+
 def test_in_dev_the_engine_makes_predictors_so_git_has_no_say(gitops, approved) -> None:
     refused = gitops("promote", approved, "--env", "dev")
     assert refused.code == 1
