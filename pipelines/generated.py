@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from monitoring.runbooks.index import write_index
+from pipelines.access.page import write_page
 from pipelines.access.samples import write_samples
 from pipelines.chart.writing import write_chart
 from pipelines.compile import compile_all
@@ -24,6 +25,7 @@ def generate(root: Path) -> list[Path]:
         *compile_all(root / "manifests" / "pipelines"),
         *write_chart(root / "helm" / "everloop"),
         *write_samples(root / "manifests" / "access"),
+        write_page(root / "docs" / "reference"),
         *write_reference(root / "docs" / "reference"),
         write_index(root / "docs" / "loop"),
         write_images(root),

@@ -1,6 +1,10 @@
 """One S3 that enforces the generated policies, and one life lived on it by every part with its own key."""
 
+import fcntl
+import json
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 import pytest
 
@@ -8,7 +12,7 @@ from components.recsys.clock import VARIABLE
 from pipelines.access.policies import policy
 from pipelines.access.uses import PARTS
 from tests.access.life import live
-from tests.access.s3 import BUCKET, Place, policed
+from tests.access.s3 import BUCKET, Asked, Place, policed
 
 
 @pytest.fixture(scope="session")
@@ -20,17 +24,24 @@ def policed_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="session")
-def lived(policed_s3: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    folder = tmp_path_factory.mktemp("life")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, str(folder / "clock"))
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.setattr("pipelines.submit.SETTLE_SECONDS", 0.0)
-        try:
-            live(policed_s3, folder)
-        finally:
-            print("refused:", [(one.part, one.action, one.key) for one in policed_s3.asked if one.refused])
-    return policed_s3
+def lived(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Asked]:
+    """Every request of the life. It is lived once, by whichever worker comes first."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder
+    record = shared / "life.json"
+    with (shared / "life.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not record.exists():
+            place: Place = request.getfixturevalue("policed_s3")
+            before = len(place.asked)
+            own = tmp_path_factory.mktemp("life")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv(VARIABLE, str(own / "clock"))
+                patch.setenv("XDG_CACHE_HOME", str(own / "cache"))
+                patch.setattr("pipelines.submit.SETTLE_SECONDS", 0.0)
+                live(place, own)
+            record.write_text(json.dumps([asdict(one) for one in place.asked[before:]]))
+    return [Asked(**one) for one in json.loads(record.read_text())]
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,6 @@ class Asked:
     key: str
     status: int
     method: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def refused(self) -> bool:
@@ -56,14 +55,16 @@ class Asked:
 class Place:
     """A running server with one key a part. Requests of `acting` parts are in `asked`.
 
-    spoil: looks at a request before it is passed on; True when it has answered, or done harm, itself. lose: (action, beginning of a
-    key) of requests whose answer is thrown away once: the server has done it, and the client never hears.
+    spoil: looks at a request before it is passed on; True when it has answered, or done harm, itself.
+    lose: (action, beginning of a key) whose next answer is thrown away: the server has done it, the client never hears.
+    cut: beginning of a key -> how many times its body breaks off in the middle.
     """
 
     endpoint: str
     asked: list[Asked] = field(default_factory=list)
     spoil: Callable[[str, str, BaseHTTPRequestHandler], bool] | None = None
     lose: set[tuple[str, str]] = field(default_factory=set)
+    cut: dict[str, int] = field(default_factory=dict)
 
     @property
     def home(self) -> str:
@@ -197,7 +198,7 @@ def _middleman(port: int) -> Iterator[Place]:
                 connection.endheaders(body)
                 answer = connection.getresponse()
                 data = answer.read()
-                place.asked.append(Asked(part, action, key, answer.status, self.command, dict(self.headers)))
+                place.asked.append(Asked(part, action, key, answer.status, self.command))
                 lost = {one for one in place.lose if one[0] == action and key.startswith(one[1])}
                 if lost and answer.status == 200:
                     place.lose -= lost
@@ -210,8 +211,14 @@ def _middleman(port: int) -> Iterator[Place]:
                 length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
                 self.send_header("Content-Length", length or "0")
                 self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(data)
+                if self.command == "HEAD":
+                    return
+                cut = next((one for one, times in place.cut.items() if times and key.startswith(one)), None)
+                if cut is not None and action == "read":
+                    place.cut[cut] -= 1
+                    self.close_connection = True
+                    data = data[: len(data) // 2]
+                self.wfile.write(data)
             except ConnectionError:  # while it starts
                 self.send_error(503)
             finally:

@@ -6,6 +6,7 @@ not), so who reaches whom is evaluated in tests/access/test_network.py.
 
 import copy
 import json
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pipelines.access.needs import NEEDS
 from serving.kserve.inference_service import inference_service
 from tests.access.rbac import Ask, Rbac, Subject
 from tests.access.test_tenants import ANYTHING, members, tenant
-from tests.helm.charts import HOME, pods, render
+from tests.helm.charts import CHART, HOME, pods, render
 
 pytestmark = pytest.mark.cluster
 Json = dict[str, Any]
@@ -241,3 +242,20 @@ def test_network_policies_are_stored_as_they_were_rendered(tenants: Tenants) -> 
         assert there[name]["podSelector"] == spec["podSelector"]
         for way in ("ingress", "egress"):
             assert len(there[name].get(way, [])) == len(spec.get(way) or []), (name, way)
+
+
+def test_a_namespace_that_asks_nothing_of_its_pods_is_noticed_when_installing(
+    cluster: Any, tool: Callable[[str], str]
+) -> None:
+    name = f"everloop-open-{uuid.uuid4().hex[:6]}"
+    command = [tool("helm4"), "install", "everloop", str(CHART), "-n", name, "--dry-run=server", "--set", f"home={HOME}"]
+    try:
+        assert cluster.kubectl("create", "namespace", name).returncode == 0
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+        assert f"WARNING Namespace {name} asks nothing of its pods" in said
+        label = "pod-security.kubernetes.io/enforce=restricted"
+        assert cluster.kubectl("label", "namespace", name, label).returncode == 0
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+        assert "asks nothing of its pods" not in said
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
