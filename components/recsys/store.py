@@ -113,6 +113,8 @@ class FolderStore:
         return self.root / key
 
 
+ATTEMPTS = 5  # of a request that is answered with 5xx or 429, or not at all
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 60.0  # longest silence, each time
 READS = 3  # of an object whose body breaks off
 
 
@@ -129,9 +131,9 @@ class S3Store:
             raise InputError(f"{url}: name a bucket, as in s3://bucket/prefix")
         # Newer checksums than "when_required" are refused by many S3 servers that are not AWS.
         config = Config(
-            retries={"max_attempts": 5, "mode": "standard"},
-            connect_timeout=5,
-            read_timeout=60,
+            retries={"max_attempts": ATTEMPTS, "mode": "standard"},
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=ANSWER_SECONDS,
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             s3={"addressing_style": "path"},
@@ -249,7 +251,15 @@ def told_as_store_error(where: str) -> Iterator[None]:
 def _s3_told(where: str, key: str, doing: str) -> Iterator[None]:
     """S3's errors as one sentence each. doing: read, write, create, list or delete."""
     from boto3.exceptions import S3UploadFailedError
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectTimeoutError,
+        IncompleteReadError,
+        NoCredentialsError,
+        ReadTimeoutError,
+        ResponseStreamingError,
+    )
 
     try:
         yield
@@ -266,6 +276,15 @@ def _s3_told(where: str, key: str, doing: str) -> Iterator[None]:
     except NoCredentialsError:
         raise StoreError(
             f"{where}: access denied: there is no key; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod an identity"
+        ) from None
+    except (IncompleteReadError, ResponseStreamingError):
+        raise StoreError(
+            f"{where}: {key} broke off while it was read, {READS} times; look at the store and the line to it"
+        ) from None
+    except (ConnectTimeoutError, ReadTimeoutError):
+        tried = f"was silent for {ANSWER_SECONDS:g} seconds, {ATTEMPTS} times"
+        raise StoreError(
+            f"{where}: the store {tried}, when asked to {doing} {key}; nothing is known to be lost"
         ) from None
     except BotoCoreError as error:
         raise StoreError(f"{where}: {error}") from None
