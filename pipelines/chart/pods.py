@@ -74,6 +74,9 @@ class Part(Values):
     """One part of the loop."""
 
     service_account: ServiceAccount = Field(default=ServiceAccount(), description="Its own service account.")
+    store_secret: Name = Field(
+        default="", description="Secret with this part's own keys of the store; empty: store.existingSecret."
+    )
     resources: Resources = Field(default=Resources(), description=ROOM)
     pod_labels: Labels = Field(default={}, description="More labels of the pods.")
     pod_annotations: Annotations = Field(default={}, description="Annotations of the pods.")

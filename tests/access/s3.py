@@ -177,6 +177,11 @@ def _patiently(call: Callable[[], Any], seconds: float = 60) -> None:
             return
 
 
+class Quiet(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """Clients that hang up are what some tests are about."""
+
+
 @contextmanager
 def _middleman(port: int) -> Iterator[Place]:
     place = Place("")
@@ -229,7 +234,7 @@ def _middleman(port: int) -> Iterator[Place]:
         def log_message(self, *_: Any) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Middleman)
+    server = Quiet(("127.0.0.1", 0), Middleman)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     place.endpoint = f"http://127.0.0.1:{server.server_port}"

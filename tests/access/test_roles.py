@@ -102,6 +102,20 @@ def test_a_part_alone_gets_an_identity_of_a_cloud(newest: str, part: str, cloud:
             assert pod["spec"]["serviceAccountName"] == ACCOUNTS[part]
 
 
+@pytest.mark.parametrize("part", ["gateway", "rollout", "monitor", "controller"])
+def test_a_part_alone_gets_a_key_of_its_own(newest: str, part: str) -> None:
+    """For stores without a cloud's identities: one Secret a part."""
+    for name, pod in pods(render(newest, {**values(), part: {"storeSecret": f"store-{part}"}})):
+        [container] = pod["spec"]["containers"]
+        keys = {
+            one["valueFrom"]["secretKeyRef"]["name"]
+            for one in container.get("env", ())
+            if one["name"].startswith("AWS_")
+        }
+        if keys:
+            assert keys == {f"store-{part}" if name == ACCOUNTS[part] else "everloop-store"}, name
+
+
 def test_a_grant_too_many_or_too_few_would_be_noticed(newest: str) -> None:
     """The comparison above is one of sets: here with a verb more and with one less on either side."""
     granted = Rbac(render(newest, values())).granted(account("shop", ACCOUNTS["rollout"]), "shop")

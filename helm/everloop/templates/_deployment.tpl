@@ -89,7 +89,7 @@ spec:
             - name: EVERLOOP_REGISTRY
               value: {{ . | quote }}
             {{- end }}
-            {{- with $root.Values.store.existingSecret }}
+            {{- with $values.storeSecret | default $root.Values.store.existingSecret }}
             {{- $secret := . }}
             {{- range list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "AWS_ENDPOINT_URL" "AWS_REGION" }}
             - name: {{ . }}
