@@ -118,11 +118,13 @@ def test_a_name_of_ones_own_is_not_lent_to_other_data(fake: Any, endpoint: str, 
         _submit(endpoint, home, events, name="nightly")
 
 
-def test_another_build_of_our_version_goes_beside_the_one_that_is_there(
+def test_another_build_of_our_version_goes_beside_the_one_that_is_there_and_it_is_said_why(
     fake: Any, endpoint: str, home: Home, events: Path
 ) -> None:
     fake.versions.append({"name": version_name(NAME), "pipeline_spec": {"other": 1}, "pipeline_version_id": "old"})
-    _submit(endpoint, home, events)
+    told = list[str]()
+    _submit(endpoint, home, events, told=told.append)
+    assert any("has another definition there, and a version cannot be changed" in text for text in told)
     assert len(fake.versions) == 2
     assert fake.versions[1]["name"].startswith(version_name(NAME) + "-")
     assert fake.runs[0]["pipeline_version_reference"]["pipeline_version_id"] != "old"
