@@ -13,14 +13,15 @@ enforces them, and finds a verb that is missing and one that nothing uses.
 from dataclasses import dataclass
 from typing import Literal
 
-When = Literal["create", "follow", "always"]
+When = Literal["create", "follow", "always", "profile"]
 
 
 @dataclass(frozen=True)
 class Need:
-    """when: create or follow, of the setting rollout.kserve. names: only objects of these names; empty: all. where: in the code.
+    """when: create or follow, of the setting rollout.kserve; profile: where Kubeflow serves several users. where: in the code.
 
-    namespace: releases (setting kserve.namespace, else the installation's) or steps (where Kubeflow runs its pods).
+    names: only objects of these names; empty: all. namespace: releases (setting kserve.namespace, else the installation's), steps
+    (where Kubeflow runs its pods) or profile (controller.kubeflow.namespace).
     """
 
     part: str
@@ -31,7 +32,7 @@ class Need:
     where: str
     why: str
     names: tuple[str, ...] = ()
-    namespace: Literal["releases", "own", "steps"] = "releases"
+    namespace: Literal["releases", "steps", "profile"] = "releases"
 
 
 _KSERVE, _ISVC = "serving.kserve.io", "inferenceservices"
@@ -118,6 +119,25 @@ NEEDS: tuple[Need, ...] = (
         names=("mlpipeline-minio-artifact",),
         namespace="steps",
     ),
+    # Kubeflow for several users asks the API server whether a caller may do this to resources of its own, which nobody stores.
+    # Source: Kubeflow Pipelines, backend/src/apiserver: common/const.go and the servers' calls of isAuthorized.
+    *(
+        Need(
+            "controller",
+            "pipelines.kubeflow.org",
+            resource,
+            verbs,
+            "profile",
+            "pipelines.kubeflow",
+            f"{resource} of a profile",
+            namespace="profile",
+        )
+        for resource, verbs in (
+            ("experiments", ("create", "get", "list")),
+            ("pipelines", ("create", "get", "list")),
+            ("runs", ("create", "get", "list", "terminate")),
+        )
+    ),
 )
 
 
@@ -127,5 +147,5 @@ def needs_of(part: str, when: When = "create") -> tuple[Need, ...]:
 
 
 def parts_with_needs() -> tuple[str, ...]:
-    """The parts that mount a token."""
-    return tuple(dict.fromkeys(need.part for need in NEEDS))
+    """The parts that mount a token for the API server. The controller's, in a profile, is for Kubeflow's audience alone."""
+    return tuple(dict.fromkeys(need.part for need in NEEDS if need.when != "profile"))

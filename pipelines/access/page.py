@@ -11,7 +11,8 @@ from pipelines.access.uses import PARTS, USES
 
 HEAD = """# Rights
 
-Made from [`pipelines/access`](../../pipelines/access) by `make compile`. What it means, and how to check it: [access](../kubernetes/access.md).
+Made from [`pipelines/access`](../../pipelines/access) by `make compile`.
+What it means, and how to check it: [access](../kubernetes/access.md).
 
 ## On the store
 
@@ -19,12 +20,17 @@ Paths are below the home. A path that ends with a slash is a folder with all bel
 """
 API = """## On the cluster's API
 
-Every other part (gateway, monitor, controller, predictors, `helm test`, jobs) asks nothing and has no token.
+Every other part (gateway, monitor, predictors, `helm test`, jobs) asks nothing and has no token.
 
 | part | resource | verbs | when | why | asked by |
 | - | - | - | - | - | - |
 """
-WHEN = {"always": "always", "create": "`rollout.kserve` is `create`", "follow": "`rollout.kserve` is `follow`"}
+WHEN = {
+    "always": "always",
+    "create": "`rollout.kserve` is `create`",
+    "follow": "`rollout.kserve` is `follow`",
+    "profile": "`controller.kubeflow.namespace` is set",
+}
 
 
 def page() -> str:

@@ -141,7 +141,12 @@ def _seaweed(folder: Path) -> Iterator[int]:
         "-s3=true",
     ]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0", *options]
-    command += ["-master.volumeSizeLimitMB=64", "-volume.max=30", f"-s3.config={folder / 's3.json'}"]
+    command += [
+        "-master.volumeSizeLimitMB=64",
+        "-volume.max=60",
+        "-volume.minFreeSpace=200MiB",
+        f"-s3.config={folder / 's3.json'}",
+    ]
     command += [f"-s3.localSocket={folder / 's3.sock'}", f"-filer.localSocket={folder / 'filer.sock'}"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pipelines.access.needs import NEEDS, Need, needs_of, parts_with_needs
+from pipelines.kubeflow import TOKEN_FILE
 from tests.access.rbac import Rbac, account
 from tests.helm.charts import HOME, named, pods, render
 
@@ -37,6 +38,23 @@ def test_a_part_has_the_rights_that_it_needs_and_no_other(newest: str, part: str
     rbac = Rbac(render(newest, values(rollout={"kserve": when})))
     assert rbac.granted(account("shop", ACCOUNTS[part]), "shop") == wanted(needs_of(part, when))
     assert rbac.namespaces() == {"shop"}
+
+
+def test_a_kubeflow_for_several_users_lets_the_controller_into_one_profile(newest: str) -> None:
+    """With a token for Kubeflow alone, and none for the API server."""
+    objects = render(newest, {**values(), "controller": {"kubeflow": {"namespace": "team-a"}}})
+    controller = account("shop", ACCOUNTS["controller"])
+    rbac = Rbac(objects)
+    assert rbac.granted(controller, "team-a") == wanted(needs_of("controller", "profile"))
+    assert rbac.granted(controller, "shop") == set()
+    [spec] = [pod["spec"] for name, pod in pods(objects) if name == ACCOUNTS["controller"]]
+    assert spec["automountServiceAccountToken"] is False
+    [token] = [one["projected"]["sources"] for one in spec["volumes"] if "projected" in one]
+    assert [one["serviceAccountToken"]["audience"] for one in token] == ["pipelines.kubeflow.org"]
+    [place] = [one["mountPath"] for one in spec["containers"][0]["volumeMounts"] if one["name"] == "kubeflow"]
+    assert f"{place}/token" == TOKEN_FILE
+    given = {**values(), "controller": {"kubeflow": {"namespace": "team-a", "existingSecret": "token"}}}
+    assert Rbac(render(newest, given)).granted(controller, "team-a") == set()
 
 
 def test_an_engine_whose_predictors_run_elsewhere_has_no_rights_and_no_token(newest: str) -> None:

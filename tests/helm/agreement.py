@@ -14,7 +14,7 @@ from pipelines.chart.writing import plain
 from serving.kserve.quantities import amount
 
 Json = dict[str, Any]
-OWN_VOLUMES, OWN_PATHS = ("tmp", "state", "token"), ("", "/tmp", "/var/lib/everloop", "/etc/everloop/token")
+OWN_VOLUMES, OWN_PATHS = ("tmp", "state", "token", "kubeflow"), ("", "/tmp", "/var/lib/everloop", "/etc/everloop/token")
 PARTS = ("gateway", "rollout", "monitor", "controller")
 
 

@@ -79,7 +79,7 @@ Call: include "everloop.validate" $
 {{- end -}}
 {{- end -}}
 {{- range $one.extraVolumes -}}
-{{- if has .name (list "tmp" "state" "token") -}}
+{{- if has .name (list "tmp" "state" "token" "kubeflow") -}}
 {{- fail (printf "%s.extraVolumes has one named %s, as the chart's own; take another name" $part .name) -}}
 {{- end -}}
 {{- end -}}
