@@ -5,8 +5,8 @@
 train  `everloop submit --wait`: one run on Kubeflow Pipelines, followed to its end. It fails when the run fails and is
        skipped, with everything after it, when the gate says no: the old champion serves on, and that is an answer.
 offer  `everloop gitops sync`: a commit that names the release as the environment's candidate, or a pull request where the
-       environment wants one. Only where EVERLOOP_ENVIRONMENT names an environment; elsewhere the rollout engine takes
-       what was approved from the ledger by itself.
+       environment wants one. Only where EVERLOOP_ENVIRONMENT names an environment. Leave it empty where the CronJob
+       model-writer does this every minute, or where no git is asked and the rollout engine reads the ledger.
 
 A task may be tried again at any moment. The run on Kubeflow is named after the run here, so a second try finds what the
 first one started, also when its answer was lost, and follows that; and each night is a run of its own, though the addresses
@@ -25,12 +25,12 @@ EVERLOOP_ENVIRONMENT   staging or prod, see above
 EVERLOOP_GIT           the repository of the environments, for `offer`
 EVERLOOP_SCHEDULE      a cron line in UTC; default at 03:17
 EVERLOOP_RETRY_SECONDS  between a task's tries, growing; default 120
-EVERLOOP_RUN_IN        `pods` (default): our image in EVERLOOP_NAMESPACE; `here`: on the worker, with `everloop` in its PATH
-EVERLOOP_REGISTRY      before the image's name
+EVERLOOP_RUN_IN        `pods` (default): our images in EVERLOOP_NAMESPACE; `here`: on the worker, with `everloop` in its PATH
+EVERLOOP_REGISTRY      before the images' names
 
 Keys are in none of them. Pods get them from Secrets, each only where it is used and optional where pods have an identity of
-their own: `everloop-store` (AWS_...), `everloop-kubeflow` (KUBEFLOW_TOKEN) for train, `everloop-git` for offer, with what git
-reads from its environment. `here` they are the worker's own.
+their own: `everloop-store` (AWS_...), `everloop-kubeflow` (KUBEFLOW_TOKEN) for train, `everloop-git` (files ssh-privatekey
+and known_hosts) for offer. `here` they are the worker's own, as is the name that git commits under.
 """
 
 import os
@@ -39,8 +39,17 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, BaseOperator
 
-VERSION = "0.1.0"  # of the image: Everloop's own, as in pyproject.toml
+VERSION = "0.1.0"  # of the images: Everloop's own, as in pyproject.toml
 NO = 1  # the exit code of a command whose answer is no
+COMMITTER = {
+    "EVERLOOP_ACTOR": "airflow",
+    "GIT_AUTHOR_NAME": "Everloop",
+    "GIT_AUTHOR_EMAIL": "everloop@localhost",
+    "GIT_COMMITTER_NAME": "Everloop",
+    "GIT_COMMITTER_EMAIL": "everloop@localhost",
+    "GIT_SSH_COMMAND": "ssh -i /etc/everloop/git/ssh-privatekey -o IdentitiesOnly=yes "
+    "-o UserKnownHostsFile=/etc/everloop/git/known_hosts -o StrictHostKeyChecking=yes",
+}
 READ = ("EVERLOOP_HOME", "KUBEFLOW_ENDPOINT", "KUBEFLOW_NAMESPACE", "EVERLOOP_GIT")
 
 
@@ -48,7 +57,7 @@ def setting(name: str, default: str = "") -> str:
     return os.environ.get(name, "") or default
 
 
-def command(task: str, *words: str, secrets: tuple[str, ...]) -> BaseOperator:
+def command(task: str, *words: str, role: str, secrets: tuple[str, ...]) -> BaseOperator:
     """`everloop WORDS` as a task. A word may be a template of values that Airflow made: nobody's text reaches the shell."""
     if setting("EVERLOOP_RUN_IN", "pods") == "here":
         from airflow.providers.standard.operators.bash import BashOperator
@@ -59,15 +68,23 @@ def command(task: str, *words: str, secrets: tuple[str, ...]) -> BaseOperator:
             append_env=True,
             skip_on_exit_code=NO,
         )
-    return pod(task, *words, secrets=secrets)
+    return pod(task, *words, role=role, secrets=secrets)
 
 
-def pod(task: str, *words: str, secrets: tuple[str, ...]) -> BaseOperator:
+def pod(task: str, *words: str, role: str, secrets: tuple[str, ...]) -> BaseOperator:
     """A pod that a namespace with the Pod Security Standard *restricted* admits, without a Kubernetes token."""
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
     from kubernetes.client import models as k8s
 
-    image = "/".join(filter(None, (setting("EVERLOOP_REGISTRY").rstrip("/"), f"everloop/monitoring:{VERSION}")))
+    volumes = [k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource(size_limit="2Gi"))]
+    mounts = [k8s.V1VolumeMount(name="tmp", mount_path="/tmp")]
+    variables = {name: value for name in READ if (value := setting(name))}
+    if role == "gitops":
+        key = k8s.V1SecretVolumeSource(secret_name="everloop-git", default_mode=0o440, optional=True)
+        volumes.append(k8s.V1Volume(name="git", secret=key))
+        mounts.append(k8s.V1VolumeMount(name="git", mount_path="/etc/everloop/git", read_only=True))
+        variables |= COMMITTER
+    image = "/".join(filter(None, (setting("EVERLOOP_REGISTRY").rstrip("/"), f"everloop/{role}:{VERSION}")))
     return KubernetesPodOperator(
         task_id=task,
         name=f"everloop-{task}",
@@ -75,22 +92,25 @@ def pod(task: str, *words: str, secrets: tuple[str, ...]) -> BaseOperator:
         image=image,
         cmds=["everloop"],
         arguments=list(words),
-        env_vars={name: value for name in READ if (value := setting(name))},
+        env_vars=variables,
         env_from=[k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=name, optional=True)) for name in secrets],
         labels={"app.kubernetes.io/name": "everloop", "app.kubernetes.io/component": "retrain"},
         container_resources=k8s.V1ResourceRequirements(
             requests={"cpu": "100m", "memory": "512Mi"}, limits={"cpu": "1", "memory": "2Gi"}
         ),
         security_context=k8s.V1PodSecurityContext(
-            run_as_non_root=True, run_as_user=65532, seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault")
+            run_as_non_root=True,
+            run_as_user=65532,
+            fs_group=65532,
+            seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
         ),
         container_security_context=k8s.V1SecurityContext(
             allow_privilege_escalation=False,
             read_only_root_filesystem=True,
             capabilities=k8s.V1Capabilities(drop=["ALL"]),
         ),
-        volumes=[k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource(size_limit="2Gi"))],
-        volume_mounts=[k8s.V1VolumeMount(name="tmp", mount_path="/tmp")],
+        volumes=volumes,
+        volume_mounts=mounts,
         service_account_name="everloop-steps",
         automount_service_account_token=False,
         skip_on_exit_code=NO,
@@ -128,12 +148,14 @@ with DAG(
     train = command(
         "train",
         *("submit", "--wait", "--json", "--name=retrain-{{ run_id }}", *sources()),
+        role="monitoring",
         secrets=("everloop-store", "everloop-kubeflow"),
     )
     if environment := setting("EVERLOOP_ENVIRONMENT"):
         offer = command(
             "offer",
             *("gitops", "sync", f"--env={environment}"),
-            secrets=("everloop-store", "everloop-git"),
+            role="gitops",
+            secrets=("everloop-store",),
         )
         train >> offer

@@ -98,12 +98,12 @@ def test_commands_are_those_of_the_command_line(loaded: list[dict[str, Any]]) ->
 
 
 def test_pods_are_valid_restricted_and_hold_only_the_secrets_they_use(loaded: list[dict[str, Any]]) -> None:
-    secrets = {}
+    images, secrets = {}, {}
     for name, task in loaded[1]["tasks"].items():
         pod = task["pod"]
         kubernetes_validate.validate(pod, "1.32", strict=True)
         spec, (container,) = pod["spec"], pod["spec"]["containers"]
-        assert container["image"] == f"everloop/monitoring:{VERSION}"
+        images[name] = container["image"]
         assert spec["automountServiceAccountToken"] is False
         assert spec["securityContext"]["runAsNonRoot"]
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -114,13 +114,16 @@ def test_pods_are_valid_restricted_and_hold_only_the_secrets_they_use(loaded: li
         assert not [
             variable for variable in container["env"] if "KEY" in variable["name"] or "TOKEN" in variable["name"]
         ]
-        secrets[name] = {source["secretRef"]["name"] for source in container["envFrom"]}
+        secrets[name] = {source["secretRef"]["name"] for source in container["envFrom"]} | {
+            volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume
+        }
+    assert images == {"train": f"everloop/monitoring:{VERSION}", "offer": f"everloop/gitops:{VERSION}"}
     assert secrets == {"train": {"everloop-store", "everloop-kubeflow"}, "offer": {"everloop-store", "everloop-git"}}
 
 
 def test_nights_on_kubeflow(airflow: Path, night: Any, tmp_path: Path) -> None:
     """In the first night the first try fails after it started a run, and the second finds that run. Then the gate says no."""
-    night.kubeflow.late = 1
+    night.kubeflow.late = True
     night.kubeflow.says_no = lambda name: len(night.kubeflow.runs) > 1
     environment = {**night.environment, **HERE, "EVERLOOP_RETRY_SECONDS": "0.1", "EVERLOOP_ENVIRONMENT": "staging"}
     first, refused = said(airflow, tmp_path, environment, "nights.py", "2026-03-02T03:17", "2026-03-03T03:17")
