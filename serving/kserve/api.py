@@ -102,16 +102,19 @@ class Api:
         content = MERGE if isinstance(change, dict) else JSON6902
         return self._sent("PATCH", Asked("patch", kind, self.namespace, name), body=change, content=content)
 
-    def update(self, kind: Kind, name: str, change: Callable[[Json], Json | None]) -> Json:
-        """Read, change, write; from the start when somebody wrote in between. change: None for nothing to do."""
+    def revise(self, kind: Kind, name: str, steps: Callable[[Json], Sequence[Json]]) -> Json:
+        """Read, decide on a JSON Patch, write; from the start when somebody wrote in between. No steps: nothing to do."""
         for _ in range(TRIES):
             before = self.get(kind, name)
-            after = change(json.loads(json.dumps(before)))
-            if after is None:
+            change = steps(before)
+            if not change:
                 return before
-            after["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
+            # With the version in it the server refuses (409) what was decided on something older. A `test` step would
+            # be answered with 422, as any mistake of ours.
+            version = before["metadata"]["resourceVersion"]
+            lock = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
             with contextlib.suppress(Conflict):
-                return self._sent("PUT", Asked("update", kind, self.namespace, name), body=after)
+                return self.patch(kind, name, [lock, *change])
             self._pause(FIRST_WAIT * self.random.random())
         raise Conflict(f"{kind.name} {name} was changed by others {TRIES} times while we tried")
 

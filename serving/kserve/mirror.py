@@ -24,7 +24,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.1, 10.0  # seconds before a broken watch is taken u
 
 
 class Mirror:
-    """changed: set whenever something is new; whoever waits for it clears it."""
+    """fault: why nothing is heard just now; empty when all is well."""
 
     def __init__(self, api: Api, kind: Kind, labels: Mapping[str, str]) -> None:
         self.api, self.kind, self.labels = api, kind, labels
@@ -32,7 +32,7 @@ class Mirror:
         self.version = ""
         self.fault = ""
         self.listed = False
-        self.changed, self.stopping = threading.Event(), threading.Event()
+        self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, name=f"watch-{kind.plural}", daemon=True)
 
     def start(self) -> None:
@@ -56,7 +56,6 @@ class Mirror:
         found, self.version = self.api.list(self.kind, self.labels)
         self.known = {one["metadata"]["name"]: one for one in found}
         self.listed, self.fault = True, ""
-        self.changed.set()
 
     def _run(self) -> None:
         wait = FIRST_WAIT
@@ -91,7 +90,6 @@ class Mirror:
                 self.known.pop(value["metadata"]["name"], None)
             else:
                 self.known[value["metadata"]["name"]] = value
-            self.changed.set()
         return heard
 
     def _complain(self, why: str) -> None:

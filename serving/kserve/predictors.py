@@ -158,7 +158,7 @@ class KServePredictors:
         if digest in self.refused and self.clock() < self.refused[digest][1]:
             return None
         try:
-            service = self._updated(digest, before) if before else self._created(digest)
+            service = self._updated(digest) if before else self._created(digest)
         except EverloopError as error:
             if self.refused.get(digest, ("", 0))[0] != str(error):
                 log("no predictor for a release", release=digest[:SHORT], why=str(error))
@@ -183,14 +183,16 @@ class KServePredictors:
         self._budget(digest, service)
         return service
 
-    def _updated(self, digest: str, before: Json) -> Json:
+    def _updated(self, digest: str) -> Json:
         wanted = self._wanted(digest)
-        change = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": before["metadata"]["resourceVersion"]},
-            {"op": "replace", "path": "/spec", "value": wanted["spec"]},
-        ]
+
+        def steps(there: Json) -> list[Json]:
+            if covers(there["spec"], wanted["spec"]):
+                return []
+            return [{"op": "replace", "path": "/spec", "value": wanted["spec"]}]
+
         log("InferenceService brought up to the settings", release=digest[:SHORT])
-        return self.api.patch(INFERENCE_SERVICES, name_of(digest), change)
+        return self.api.revise(INFERENCE_SERVICES, name_of(digest), steps)
 
     def _budget(self, digest: str, service: Json) -> None:
         budget = disruption_budget(digest, self.settings, BY_ENGINE)

@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500), pytest.mark.xdist_
 CHART = Path(__file__).parents[2] / "helm" / "everloop"
 TAG = os.environ.get("EVERLOOP_TEST_TAG", VERSION)
 IMAGE = f"everloop/serving:{TAG}"
-PARTS = ("serviceaccounts", "roles", "settings", "gateway", "rollout")
+PARTS = ("serviceaccounts", "roles", "settings", "gateway", "rollout", "scaling")
 SMALL = {"cpu_request": "25m", "memory_request": "160Mi", "min_replicas": 2, "max_replicas": 2}
 SETTINGS: dict[str, Any] = {
     # It stays at half: what is tried here is the way there, and that nobody notices what happens to pods.

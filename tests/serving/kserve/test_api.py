@@ -106,19 +106,30 @@ def test_who_wrote_in_between_is_not_overwritten(api: Api, server: Any) -> None:
     server.put("configmaps", named("a", count="0"))
     overtaken = iter([True, True, False])
 
-    def one_more(value: dict[str, Any]) -> dict[str, Any]:
+    def one_more(value: dict[str, Any]) -> list[dict[str, Any]]:
+        count = int(value["data"]["count"])
         if next(overtaken):
-            server.put("configmaps", named("a", count=str(int(value["data"]["count"]) + 10)))
-        value["data"]["count"] = str(int(value["data"]["count"]) + 1)
-        return value
+            server.put("configmaps", named("a", count=str(count + 10)))
+        return [{"op": "replace", "path": "/data/count", "value": str(count + 1)}]
 
-    assert api.update(CONFIG_MAPS, "a", one_more)["data"]["count"] == "21"
+    assert api.revise(CONFIG_MAPS, "a", one_more)["data"]["count"] == "21"
+
+
+def test_who_is_overtaken_for_ever_gives_up_with_a_sentence(api: Api, server: Any) -> None:
+    server.put("configmaps", named("a", count="0"))
+
+    def always_late(value: dict[str, Any]) -> list[dict[str, Any]]:
+        server.put("configmaps", named("a", count=str(int(value["data"]["count"]) + 1)))
+        return [{"op": "replace", "path": "/data/count", "value": "-1"}]
+
+    with pytest.raises(Conflict, match="was changed by others 10 times"):
+        api.revise(CONFIG_MAPS, "a", always_late)
 
 
 def test_a_change_that_is_none_writes_nothing(api: Api, server: Any) -> None:
     server.put("configmaps", named("a"))
-    api.update(CONFIG_MAPS, "a", lambda value: None)
-    assert ("update", "configmaps") not in server.asked
+    api.revise(CONFIG_MAPS, "a", lambda value: [])
+    assert ("patch", "configmaps") not in server.asked
 
 
 def test_a_missing_right_names_verb_resource_namespace_and_what_to_grant(api: Api, server: Any) -> None:

@@ -44,6 +44,7 @@ def test_it_knows_everything_at_once_and_then_every_change(mirror: Mirror, serve
     assert soon(lambda: mirror.objects()["a"]["data"]["count"] == "1")
     server.remove("configmaps", "b")
     assert soon(lambda: set(mirror.objects()) == {"a"})
+    assert server.asked.count(("watch", "configmaps")) == 1  # all of it over one line
 
 
 def test_a_watch_that_breaks_is_taken_up_where_it_was(mirror: Mirror, server: Any) -> None:
