@@ -67,11 +67,13 @@ class EgressValues(Values):
     )
     store: Destination = Field(
         default=Destination(ports=[443]),
-        description="Every part. Without `to` any address on these ports, since the addresses of cloud stores change; name the peers where the store is in the cluster.",
+        description="Every part. Without `to` any address on these ports, since the addresses of cloud stores "
+        "change; name the peers where the store is in the cluster.",
     )
     predictors: Destination = Field(
         default=Destination(),
-        description="The gateway and the engine, beside predictor pods of the releases' namespace: Knative's gateway, or where rollout.predictor_url points.",
+        description="The gateway and the engine, beside predictor pods of the releases' namespace: Knative's "
+        "gateway, or where rollout.predictor_url points.",
     )
     redis: Destination = Field(
         default=Destination(ports=[6379]), description="The gateway, where settings.serving.history is redis://."
@@ -94,7 +96,8 @@ class IngressValues(Values):
 
     gateway: Peers = Field(
         default=[PodPeer(pod_selector=LabelSelector())],
-        description="Who may ask for lists: by default pods of the same namespace. Name the namespace of your ingress or Gateway controller here.",
+        description="Who may ask for lists: by default pods of the same namespace. Name the namespace of your "
+        "ingress or Gateway controller here.",
     )
     metrics: Peers = Field(default=[namespace("monitoring")], description="Who scrapes metrics: where Prometheus runs.")
     alerts: Peers = Field(

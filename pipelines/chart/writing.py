@@ -39,11 +39,6 @@ def write_chart(target: Path) -> list[Path]:
     return [*(target / name for name in files), *write_monitoring(target / "files")]
 
 
-def values_table() -> list[str]:
-    """Rows of a Markdown table: every value, its default, what it is."""
-    return [f"| `{path}` | `{default}` | {text} |" for path, default, text in _rows(Chart(), "")]
-
-
 def is_group(value: Any) -> bool:
     """Whether its fields are knobs of ours, each with a description, and not a type of Kubernetes' own."""
     return isinstance(value, Values) and all(field.description for field in type(value).model_fields.values())
@@ -66,15 +61,6 @@ def _lines(values: Values, depth: int, explained: set[tuple[str, str]]) -> Itera
         else:
             dumped = yaml.safe_dump({key: plain(value)}, sort_keys=False, width=10_000, allow_unicode=True)
             yield from (pad + line for line in dumped.splitlines())
-
-
-def _rows(values: Values, prefix: str) -> Iterator[tuple[str, str, str]]:
-    for name, field in type(values).model_fields.items():
-        value, path = getattr(values, name), f"{prefix}{field.alias or name}"
-        if is_group(value):
-            yield from _rows(value, f"{path}.")
-        else:
-            yield path, json.dumps(plain(value), ensure_ascii=False), (field.description or "").replace("|", "\\|")
 
 
 def plain(value: Any) -> Any:
