@@ -49,7 +49,8 @@ def told_decision(row: Trigger) -> Json:
     """The same for the console, which shows one reason: a sentence. guard: the reason in a word."""
     value = plain_trigger(row)
     said = ": ".join(filter(None, (row.reason.replace("_", " "), row.detail)))
-    alert = ", ".join(filter(None, value["alerts"])) or f"by hand ({row.asked_by})"
+    wish = ": ".join(filter(None, (f"by hand ({row.asked_by})", str(row.evidence.get("note") or ""))))
+    alert = ", ".join(filter(None, value["alerts"])) or wish
     run = row.key if row.admitted is not None else ""
     return value | {"time": value["updated"], "alert": alert, "reason": said, "guard": row.reason, "run": run}
 

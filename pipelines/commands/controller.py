@@ -1,6 +1,7 @@
 """`everloop controller`: the part of the loop that turns alerts into training runs, and what people tell it."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from monitoring.controller.switches import Switches
 from monitoring.controller.triggers import Triggers
 from pipelines.console import HomeOption, JsonOption, SetOption, SettingsOption, answer, next_step, out, say
 
+DECISION_SECONDS = 5.0  # a living controller decides within a second; a busy machine takes longer
 SILENT = "no controller runs on this home; what is asked is stored, and decided when one does: everloop controller run"
 
 
@@ -236,16 +238,30 @@ def trigger(
     set_: SetOption = [],  # noqa: B006
     json: JsonOption = False,
 ) -> int:
-    """Ask for a run by hand. The same guards decide, but for the cooldown."""
-    from monitoring.controller.records import MANUAL, MODEL, Intent
+    """Ask for a run by hand. The same guards decide, but for the cooldown. Exit code 1: a guard said no."""
+    from monitoring.controller.facts import told_decision
+    from monitoring.controller.records import MANUAL, MODEL, Intent, State
 
     wish = Intent(MODEL, MANUAL, actor_here(), note=reason[:500], forced=force)
     with opened(home, load_settings(settings, set_)) as (place, triggers, _switches):
         (number,) = triggers.receive([wish])
         row, alive = triggers.get(number), not Statuses(place.store).read("controller").stale
+        patience = time.monotonic() + DECISION_SECONDS
+        while alive and row.state is State.RECEIVED and time.monotonic() < patience:
+            time.sleep(0.1)
+            row = triggers.get(number)
+    suppressed, told = row.state is State.SUPPRESSED, told_decision(row)
     if not alive:
         say(SILENT)
-    if not answer({"trigger": number, "key": row.key, "state": str(row.state), "controller_alive": alive}, json):
-        out.print(f"asked for [bold]{row.key}[/]")
-        next_step("everloop controller runs --all")
-    return 0
+    value = {
+        "trigger": number,
+        "key": row.key,
+        "state": str(row.state),
+        "reason": told["reason"],
+        "controller_alive": alive,
+    }
+    if not answer(value, json):
+        show_decisions([told])
+        again = "see why with: everloop controller status   ·   over the guards: everloop controller trigger --force --reason TEXT"
+        next_step(again if suppressed else "everloop controller runs --all")
+    return int(suppressed)

@@ -83,8 +83,14 @@ def test_a_controller_as_people_start_it_decides_what_they_ask_and_tells(
     try:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
-        number = say(controller.trigger, reason="a new catalogue")["trigger"]
-        assert ended(say, number)["reason"] == "few_events"
+        until = time.monotonic() + 60
+        while not say(controller.status)["alive"] and time.monotonic() < until:
+            time.sleep(0.1)
+        assert controller.trigger(reason="a new catalogue", home=str(tmp_path)) == 1
+        shown = capsys.readouterr().out
+        assert f"suppressed  by hand ({actor_here()}): a new catalogue" in shown
+        assert "few events: " in shown
+        assert "--force" in shown.splitlines()[-1]
         forced = say(controller.trigger, reason="nevertheless", force=True)
         row = ended(say, forced["trigger"])
         assert (row["state"], row["overridden"], row["reason"]) == ("FAILED", "few_events", "run")
@@ -103,7 +109,9 @@ def test_a_controller_as_people_start_it_decides_what_they_ask_and_tells(
     status(home=str(tmp_path))
     shown = capsys.readouterr().out
     assert "controller alive" in shown
-    assert f"by hand ({actor_here()})" in shown
+    assert f"by hand ({actor_here()}): nevertheless" in shown
+    controller.status(home=str(tmp_path))
+    assert f"by hand ({actor_here()}): a new catalogue" in capsys.readouterr().out
 
 
 def ended(say: Any, number: int) -> dict[str, Any]:
