@@ -18,7 +18,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=True)
+PIPED_WIDTH = 300  # nobody's terminal: a table in a file or a pipe keeps all of its columns
+out = Console(
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH,
+)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 HomeOption = Annotated[
@@ -94,4 +99,10 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
         made.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         made.add_row(*(escape(cell) for cell in row))
+    return made
+
+
+def giving_way(made: Table) -> Table:
+    """The last column holds sentences: it takes as many lines as it needs, so that the others stay whole."""
+    made.columns[-1].no_wrap, made.columns[-1].justify, made.columns[-1].overflow = False, "left", "fold"
     return made

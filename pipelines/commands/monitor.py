@@ -7,7 +7,7 @@ import typer
 
 from components.recsys.home import DEFAULT, Home
 from components.recsys.settings import load_settings
-from pipelines.console import HomeOption, JsonOption, SetOption, SettingsOption, answer, out, say, table
+from pipelines.console import HomeOption, JsonOption, SetOption, SettingsOption, answer, giving_way, out, say, table
 
 EXAMPLES = """[bold]Examples[/]
 
@@ -44,14 +44,14 @@ def monitor(
                 [
                     each["feature"],
                     each["kind"],
-                    f"{each['distance']:.3f}",
+                    "no data" if each["distance"] is None else f"{each['distance']:.3f}",
                     "-" if each["limit"] is None else f"{each['limit']:.3f}",
                     "-" if each["p_value"] is None else f"{each['p_value']:.4f}",
                     "drifts" if each["detected"] else "steady" if each["judged"] else each["untested"],
                 ]
                 for each in facts["drift"]
             ]
-            out.print(table("Drift", ["feature", "kind", "distance", "limit", "p", ""], rows))
+            out.print(giving_way(table("Drift", ["feature", "kind", "distance", "limit", "p", ""], rows)))
             out.print(facts["drift_sentence"], markup=False)
             out.print(facts["quality"].get("sentence", ""), markup=False)
             for note in (facts["report"], facts["report_note"], *facts["faults"]):

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from components.recsys.errors import InputError, Refused
 from components.recsys.home import DEFAULT, Home
@@ -15,7 +14,18 @@ from components.recsys.policy import gradual, set_gradual
 from components.recsys.release import SHORT, judged_of, releases_of, resolve, verify
 from components.recsys.settings import load_settings
 from components.recsys.statuses import Statuses
-from pipelines.console import HomeOption, JsonOption, SetOption, SettingsOption, answer, next_step, out, say, table
+from pipelines.console import (
+    HomeOption,
+    JsonOption,
+    SetOption,
+    SettingsOption,
+    answer,
+    giving_way,
+    next_step,
+    out,
+    say,
+    table,
+)
 from serving.rollout.state import Rollout, Rollouts, Wish, id_of
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it goes into the ledger.")]
@@ -122,12 +132,6 @@ def status(home: HomeOption = DEFAULT, json: JsonOption = False) -> int:
     else:
         next_step("everloop releases   ·   everloop rollback")
     return 0
-
-
-def giving_way(made: Table) -> Table:
-    """The last column holds sentences: it takes as many lines as it needs, so that the others stay whole."""
-    made.columns[-1].no_wrap, made.columns[-1].justify, made.columns[-1].overflow = False, "left", "fold"
-    return made
 
 
 def guards_of(rollout: Rollout | None, facts: dict[str, Any]) -> list[dict[str, Any]]:

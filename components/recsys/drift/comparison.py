@@ -31,12 +31,15 @@ TOLD = 3  # bins named in a finding
 
 @dataclass(frozen=True)
 class Finding:
-    """One feature. untested: why nothing can be said yet, else "". limit and p are None then; expected: distance by chance."""
+    """One feature. untested: why nothing can be said yet, else "". limit and p are None then; expected: distance by chance.
+
+    distance: None where one of the two windows holds nothing.
+    """
 
     kind: str
     feature: str
     detected: bool
-    distance: float
+    distance: float | None
     events: int
     limit: float | None = None
     p: float | None = None
@@ -144,7 +147,8 @@ def _finding(
     old, new = before.sum(axis=0)[feature.columns], after.sum(axis=0)[feature.columns]
     distance, events = float(feature.distance(old, new)), _rows(after.sum(axis=0), feature)
     if untested or chance is None:
-        return Finding(feature.kind, feature.name, False, round(distance, 6), events, untested=untested)
+        known = round(distance, 6) if events and _rows(before.sum(axis=0), feature) else None
+        return Finding(feature.kind, feature.name, False, known, events, untested=untested)
     p, expected = chance
     limit = max(limit, settings.baseline_factor * expected)
     detected = p <= settings.alpha and distance > limit

@@ -85,6 +85,14 @@ def test_with_few_events_nothing_is_said_and_the_reason_is(counted):
     assert "10000 needed" in findings[0].untested
 
 
+def test_a_window_without_data_has_no_distance_rather_than_none_at_all(counted):
+    """0 would read as: nothing has changed."""
+    years_later = {"organic": windows(FIRST + 2081, FIRST + 2060, FIRST + 2000, 7, 4)}
+    findings = compare(counted(1).counter.counts, counted(1).plan, years_later, DriftSettings())
+    assert {(finding.events, finding.distance) for finding in findings} == {(0, None)}
+    assert "0 rows in the last window" in findings[0].untested
+
+
 def test_the_first_days_of_a_baseline_are_not_called_steady(counted):
     findings = counted(1).on(60)
     assert all(finding.untested for finding in findings)
