@@ -4,7 +4,8 @@
 Smoke(release='9f2c...', variant='champion', items=['i17'], sentence='release 9f2c4a1b0c3d (champion) recommends i17')
 
 It waits, because after a sync predictors start and the rollout engine follows. The gateway's own list of what is popular is
-no pass where a release should answer: it is what people get when every predictor is down.
+no pass where a release should answer: it is what people get when every predictor is down. That a stranger gets what is popular
+from a predictor (`unknown_user`) is as it should be.
 """
 
 import json
@@ -19,6 +20,7 @@ from components.recsys.neighbours import NO_PROXY
 from components.recsys.release import SHORT
 
 USER = "smoke-test"  # nobody: gets what the model gives a stranger
+NO_PREDICTOR = "no_predictor"  # serving.gateway.lastresort says so of its own lists
 PAUSE_SECONDS = 1.0
 ANSWER_SECONDS = 10.0  # for one answer
 
@@ -68,7 +70,7 @@ def passed(status: int, answer: dict[str, Any]) -> Smoke | None:
         release, variant = str(given["release"]), str(given["variant"])
     except (KeyError, TypeError, ValueError):
         return None
-    if not items or not release or given.get("fallback"):
+    if not items or not release or given.get("fallback") == NO_PREDICTOR:
         return None
     return Smoke(f"release {release[:SHORT]} ({variant}) recommends {', '.join(items)}", release, variant, items)
 
@@ -78,8 +80,8 @@ def why_not(status: int, answer: dict[str, Any]) -> str:
         return f"the gateway gives no list (status {status}: {answer.get('error', 'without a word')})"
     try:
         (given,) = answer["predictions"]
-        if given.get("fallback"):
-            return f"no predictor answers, the list is the gateway's own ({given['fallback']})"
+        if given.get("fallback") == NO_PREDICTOR:
+            return "no predictor answers, the list is the gateway's own"
         return "the gateway gives an empty list"
     except (KeyError, TypeError, ValueError, AttributeError):
         return "what answers there is no gateway of Everloop"

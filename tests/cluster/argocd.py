@@ -169,4 +169,6 @@ class Deployed:
             if one.get("status") != "Synced" or (one.get("health") or {}).get("status", "Healthy") != "Healthy"
         ]
         pods = self.kubectl("-n", self.namespace, "get", "pods").stdout
-        return f"{json.dumps(kept)[:3000]}\n{unwell}\n{pods}"
+        labels = ("app.kubernetes.io/component=smoke-test", "app.kubernetes.io/component=rollout")
+        logs = [self.kubectl("-n", self.namespace, "logs", "--prefix", "--tail=8", "-l", one).stdout for one in labels]
+        return f"{json.dumps(kept)[:2000]}\n{unwell}\n{pods}\n{''.join(logs)}"

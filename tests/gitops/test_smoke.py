@@ -10,11 +10,12 @@ import pytest
 
 from components.recsys.errors import InputError, Refused, StoreError
 from pipelines.gitops.smoke import smoke
+from serving.gateway.lastresort import NO_PREDICTOR
 
 A = "a" * 64
 LIST = {"request_id": "r", "release": A, "variant": "champion", "items": [{"id": "i17", "score": 1.0}]}
 NOBODY = (503, {"error": "neither a predictor nor a release"})
-ALONE = (200, {"predictions": [{**LIST, "fallback": "predictors"}]})
+ALONE = (200, {"predictions": [{**LIST, "fallback": NO_PREDICTOR}]})
 GOOD = (200, {"predictions": [LIST]})
 Answers = list[tuple[int, Any]]
 
@@ -59,6 +60,10 @@ def gateway() -> Iterator[Callable[..., str]]:
 def test_a_list_from_a_release_passes(gateway) -> None:
     found = smoke(gateway([GOOD]), A)
     assert (found.release, found.variant, found.items) == (A, "champion", ["i17"])
+
+
+def test_what_a_predictor_gives_a_stranger_passes(gateway) -> None:
+    assert smoke(gateway([(200, {"predictions": [{**LIST, "fallback": "unknown_user"}]})]), A).release == A
 
 
 @pytest.mark.parametrize(("stable", "champion"), [(A, ""), ("", A)])
