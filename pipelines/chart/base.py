@@ -39,6 +39,7 @@ PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Path = Annotated[str, Field(pattern=r"^/[^\s:]*$")]
 Cores = Annotated[str, Field(pattern="^[1-9][0-9]{0,6}m?$")] | Annotated[int, Field(ge=1, le=10_000)]
 Bytes = (
-    Annotated[str, Field(pattern="^[1-9][0-9]{0,5}(k|M|G|T|Ki|Mi|Gi|Ti)?$")] | Annotated[int, Field(ge=1, le=10**15)]
+    Annotated[str, Field(pattern="^[1-9]([0-9]{0,2}(T|Ti)|[0-9]{0,5}(k|M|G|Ki|Mi|Gi)?)$")]
+    | Annotated[int, Field(ge=1, le=10**15)]
 )
 Percent = Annotated[str, Field(pattern="^([1-9][0-9]?|100)%$")]
