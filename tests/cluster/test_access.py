@@ -244,28 +244,34 @@ def test_network_policies_are_stored_as_they_were_rendered(tenants: Tenants) -> 
             assert len(there[name].get(way, [])) == len(spec.get(way) or []), (name, way)
 
 
-def test_a_namespace_that_asks_nothing_of_its_pods_is_noticed_when_installing(
-    cluster: Any, tool: Callable[[str], str]
-) -> None:
+@pytest.fixture
+def told(cluster: Any, tool: Callable[[str], str]) -> Iterator[Callable[..., str]]:
+    """The chart's notes for a namespace of its own, as helm shows them after it has looked at the cluster."""
     name = f"everloop-open-{uuid.uuid4().hex[:6]}"
-    command = [
-        tool("helm4"),
-        "install",
-        "everloop",
-        str(CHART),
-        "-n",
-        name,
-        "--dry-run=server",
-        "--set",
-        f"home={HOME}",
-    ]
-    try:
-        assert cluster.kubectl("create", "namespace", name).returncode == 0
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-        assert f"WARNING Namespace {name} asks nothing of its pods" in said
-        label = "pod-security.kubernetes.io/enforce=restricted"
-        assert cluster.kubectl("label", "namespace", name, label).returncode == 0
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-        assert "asks nothing of its pods" not in said
-    finally:
-        cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+    assert cluster.kubectl("create", "namespace", name).returncode == 0
+
+    def notes(*options: str) -> str:
+        command = [tool("helm4"), "install", "everloop", str(CHART), "-n", name, "--dry-run=server", "--set"]
+        done = subprocess.run([*command, f"home={HOME}", *options], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    notes.namespace = name  # type: ignore[attr-defined]
+    yield notes
+    cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+
+
+def test_a_namespace_that_asks_nothing_of_its_pods_is_noticed_when_installing(cluster: Any, told: Any) -> None:
+    assert f"WARNING Namespace {told.namespace} asks nothing of its pods" in told()
+    label = "pod-security.kubernetes.io/enforce=restricted"
+    assert cluster.kubectl("label", "namespace", told.namespace, label).returncode == 0
+    assert "asks nothing of its pods" not in told()
+
+
+def test_a_store_that_network_policies_would_shut_off_is_noticed_when_installing(cluster: Any, told: Any) -> None:
+    assert "the network policies let parts go" not in told()
+    secret = ["create", "secret", "generic", "everloop-store", "-n", told.namespace]
+    assert cluster.kubectl(*secret, "--from-literal=AWS_ENDPOINT_URL=http://seaweedfs.kubeflow:8333").returncode == 0
+    assert "asked on port 8333, and the network policies let parts go to it on 443 only" in told()
+    assert "the network policies let parts go" not in told("--set", "networkPolicy.egress.store.ports={8333}")
+    assert "the network policies let parts go" not in told("--set", "networkPolicy.enabled=false")
