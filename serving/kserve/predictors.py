@@ -67,9 +67,11 @@ class KServePredictors:
         self.troubles: dict[str, tuple[Trouble, float]] = {}
         self.refused: dict[str, tuple[str, float]] = {}  # digest -> (sentence, when to try again)
         self.stuck: dict[str, float] = {}  # digest -> since when
+        self.asked: set[str] = set()  # releases that the engine needs just now
         self.restarts = 0
 
     def ensure(self, digest: str) -> str | None:
+        self.asked.add(digest)
         self.memory.needed(digest)
         service = self._service(digest)
         if self.creates and (service is None or self._outdated(service, digest)):
@@ -109,6 +111,7 @@ class KServePredictors:
 
     def release(self, in_use: set[str], warm: set[str]) -> None:
         now = self.clock()
+        self.asked &= in_use
         for service in self.mirror.objects().values() if self.creates else ():
             digest = digest_of(service)
             if digest in in_use or not self._made_here(service):
@@ -119,17 +122,16 @@ class KServePredictors:
         self.memory.keep()
 
     def facts(self) -> list[dict[str, object]]:
-        return [
-            {
-                "release": digest[:SHORT],
-                "state": self.condition(digest),
-                "url": self.answering.get(digest, ("", 0))[0],
-                "crashes": self.crashes(digest),
-                "why": "" if self.condition(digest) == "ready" else self.last_words(digest),
-            }
-            for digest in map(digest_of, self.mirror.objects().values())
-            if digest
-        ]
+        """Those that the engine needs; others are idle, and nobody asks how they are."""
+        found: list[dict[str, object]] = []
+        for digest in sorted(self.asked | {*map(digest_of, self.mirror.objects().values())} - {""}):
+            needed = digest in self.asked
+            state = self.condition(digest) if needed else "idle"
+            url = self.answering.get(digest, ("", 0))[0] if needed else ""
+            why = self.last_words(digest) if needed and state != "ready" else ""
+            crashes = self.crashes(digest)
+            found.append({"release": digest[:SHORT], "state": state, "url": url, "crashes": crashes, "why": why})
+        return found
 
     def stop_all(self) -> None:
         """Delete those that an engine of this home made."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Told = Callable[[str], None]
 GLANCE_SECONDS = 0.25  # a new line in the ledger, or a wish, is seen within this time, whatever the interval
+AWAY_SECONDS = 2.0  # the same for a home in object storage, where each look costs two requests
 LOCK_SECONDS = 10.0
 LEAD_SECONDS = 1.0  # between questions whether another engine still leads
 TURN_SECONDS = 300.0  # a turn that takes longer hangs: the slowest reads a day of segments from a slow store
@@ -59,6 +60,7 @@ class Loop:
         local = self.predictors if isinstance(self.predictors, LocalPredictors) else None
         self.targets = TargetsFile(targets_path(local.root)) if local else None  # who runs others scrapes them too
         self.stopping = threading.Event()
+        self.glance_seconds = AWAY_SECONDS if home.local is None else GLANCE_SECONDS
         self.facts: dict[str, Any] = {"rollout": "", "guards": [], "predictors": []}
 
     def lead(self, told: Told = lambda text: None) -> bool:
@@ -87,7 +89,7 @@ class Loop:
             before = self._glance()
             self.turn()
             deadline = time.monotonic() + self._interval()
-            while time.monotonic() < deadline and not self.stopping.wait(GLANCE_SECONDS):
+            while (left := deadline - time.monotonic()) > 0 and not self.stopping.wait(min(self.glance_seconds, left)):
                 self.pulse.beat()
                 if self._glance() != before:
                     break
@@ -129,7 +131,7 @@ class Loop:
         """Short while a predictor starts: people wait for it."""
         wanted = self.settings.rollout.interval_seconds
         starting = any(one["state"] in ("starting", "crashed") for one in self.predictors.facts())
-        return min(wanted, GLANCE_SECONDS) if starting else wanted
+        return min(wanted, self.glance_seconds) if starting else wanted
 
     def _glance(self) -> object:
         try:

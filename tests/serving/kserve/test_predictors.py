@@ -156,6 +156,15 @@ def test_what_nobody_needs_is_deleted_after_a_while_also_by_the_next_engine(
     assert server.names(ISVC) == {name_of(digest)}
 
 
+def test_nobody_asks_how_an_idle_one_is(made: Made, server: Any, digest: str, other: str) -> None:
+    """Else an engine that starts anew would look four times a second at a former champion that it never asks."""
+    made().ensure(digest)
+    later = made()
+    later.ensure(other)
+    later.release({other}, warm={digest})
+    assert {fact["release"]: fact["state"] for fact in later.facts()} == {digest[:12]: "idle", other[:12]: "starting"}
+
+
 def test_a_candidate_that_was_taken_back_goes_soon(made: Made, server: Any, clock: Clock, digest: str) -> None:
     predictors = made()
     predictors.ensure(digest)
