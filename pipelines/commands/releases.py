@@ -163,8 +163,22 @@ def former_champion(entries: list[Entry]) -> str:
                 stack.pop()
             stack = stack or [entry.release]
     if len(stack) < 2:
-        raise Refused("there is no former champion to return to; see `everloop releases`")
+        raise Refused(f"there is no former champion to return to: {instead_of_rollback(entries, stack)}")
     return stack[-2]
+
+
+def instead_of_rollback(entries: list[Entry], champions: list[str]) -> str:
+    """What to do where there is nobody to return to: another release in the champion's place, or another release at all."""
+    if not champions:
+        return "nobody serves yet; `everloop run` makes the first release"
+    first = f"{champions[-1][:SHORT]} is the first one"
+    others = [one for one in entries if one.release not in champions and one.action in ("approve", "reject", "promote")]
+    if not others:
+        return f"{first}, and the only release; `everloop run` makes another"
+    force = " --force" if others[-1].action == "reject" else ""
+    rejected = ", which the gate rejected" if force else ""
+    other = others[-1].release[:SHORT]
+    return f"{first}; `everloop promote {other}{force}` puts another in its place{rejected}"
 
 
 def past_the_gate(entries: list[Entry], digest: str, reason: str, force: bool) -> tuple[str, bool]:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from components.recsys.errors import Refused
 from components.recsys.home import Home
 from components.recsys.ledger import Ledger
 from components.recsys.release import releases_of
 from components.recsys.statuses import Statuses
+from pipelines.commands.releases import former_champion
 from pipelines.commands.run import what_follows
 from serving.rollout.state import Rollout, Rollouts
 
@@ -212,3 +214,28 @@ def test_a_damaged_judged_fit_is_said_and_the_champion_stays(finished, home: Pat
     assert done.code == 1
     assert "cannot be compared with" in done.err
     assert Ledger(Home(home)).champion() == finished.answer["release"]
+
+
+A, B = "a" * 64, "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("moves", "words"),
+    [
+        ([], "`everloop run` makes the first release"),
+        ([("promote", A)], f"{A[:12]} is the first one, and the only release; `everloop run` makes another"),
+        (
+            [("promote", A), ("reject", B)],
+            f"`everloop promote {B[:12]} --force` puts another in its place, which the gate rejected",
+        ),
+        ([("promote", A), ("reject", B), ("approve", B)], f"`everloop promote {B[:12]}` puts another in its place"),
+        ([("promote", A), ("promote", B), ("rollback", A)], f"`everloop promote {B[:12]}` puts another in its place"),
+    ],
+)
+def test_who_cannot_go_back_is_told_what_to_do_instead(moves, words, tmp_path) -> None:
+    ledger = Ledger(Home(tmp_path))
+    for action, release in moves:
+        ledger.append(action, release, "because")
+    with pytest.raises(Refused) as refused:
+        former_champion(ledger.entries())
+    assert words in str(refused.value)
