@@ -116,6 +116,7 @@ class Fake:
         self.rival_first = False
         self.faults: list[tuple[str, str]] = []  # (regex of 'METHOD /path', what happens); each strikes once
         self.late: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.hung, self.released = threading.Event(), threading.Event()
         self.calls: list[str] = []
         self.schedules: list[dict[str, Any]] = []
         self.version = "2.17.0"
@@ -134,6 +135,11 @@ class Fake:
         match fault:
             case (_, "lost"):  # it is done, and nobody hears of it
                 self._answer(method, path, query, body)
+                return 0, None
+            case (_, "hangs"):  # it is done, and nobody hears of it for long
+                self._answer(method, path, query, body)
+                self.hung.set()
+                self.released.wait(30)
                 return 0, None
             case (_, "late"):  # it is done only just before something else is made
                 self.late.append((method, path, query, body))
