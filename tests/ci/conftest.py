@@ -42,7 +42,7 @@ class Cluster(pipelines.Fake):  # type: ignore[misc,name-defined]
 
     home: Home
     says_no: Callable[[str], bool] = staticmethod(lambda name: False)
-    late = False  # the first run must be looked for again before what it wrote can be read, though it ended
+    shown_late = False  # the first run must be looked for again before what it wrote can be read, though it ended
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
         before = len(self.runs)
@@ -51,7 +51,7 @@ class Cluster(pipelines.Fake):  # type: ignore[misc,name-defined]
             self.runs[-1] |= {"state": "SUCCEEDED", "finished_at": self.runs[-1]["created_at"], "looked_for": 0}
         for run in value.get("runs", ()) if method == "GET" and isinstance(value, dict) else ():
             run["looked_for"] += 1
-            if run["looked_for"] == (2 if self.late and run is self.runs[0] else 1):
+            if run["looked_for"] == (2 if self.shown_late and run is self.runs[0] else 1):
                 self.play(run)
         return code, value
 

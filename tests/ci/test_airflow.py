@@ -123,7 +123,7 @@ def test_pods_are_valid_restricted_and_hold_only_the_secrets_they_use(loaded: li
 
 def test_nights_on_kubeflow(airflow: Path, night: Any, tmp_path: Path) -> None:
     """In the first night the first try fails after it started a run, and the second finds that run. Then the gate says no."""
-    night.kubeflow.late = True
+    night.kubeflow.shown_late = True
     night.kubeflow.says_no = lambda name: len(night.kubeflow.runs) > 1
     environment = {**night.environment, **HERE, "EVERLOOP_RETRY_SECONDS": "0.1", "EVERLOOP_ENVIRONMENT": "staging"}
     first, refused = said(airflow, tmp_path, environment, "nights.py", "2026-03-02T03:17", "2026-03-03T03:17")
