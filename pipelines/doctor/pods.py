@@ -87,7 +87,12 @@ def _of_chart(chart: Chart) -> Iterator[Pod]:
         ("controller", chart.controller, chart.image.monitoring, 1),
     )
     for name, part, image, count in parts:
-        yield _pod(name, _name_of(chart, image), {"resources": part.resources.model_dump(by_alias=True)}, count)
+        yield _pod(
+            name,
+            _name_of(chart, image),
+            {"resources": part.resources.model_dump(by_alias=True, exclude_none=True)},
+            count,
+        )
 
 
 def _predictors(wants: Wants) -> Pod:
