@@ -73,12 +73,14 @@ def ingest(home: str, sources: Mapping[str, Any], data: Json, summary: str) -> I
     with reporting("ingest") as told:
         place = Home(home)
         found = resolved(place, sources)
-        if "events" in sources and "events" not in found:
-            told("no feedback that no run has learnt from yet: the events stay as they are")
+        nothing_new = "no feedback that no run has learnt from yet: the events stay as they are"
+        quiet = [nothing_new] if "events" in sources and "events" not in found else []
+        for sentence in quiet:
+            told(sentence)
         done = events.ingest(place, found, parse(DataSettings, data, "data"), told)
         lines = [f"# Ingested\n\nBatch `{done.batch}`: {done.added:,} events added.\n", "| what | rows |", "| - | -: |"]
         lines += [f"| {name.replace('_', ' ')} | {count:,} |" for name, count in done.counts.items()]
-        _write(summary, "\n".join([*lines, "", *(f"- {message}" for message in done.messages)]))
+        _write(summary, "\n".join([*lines, "", *(f"- {message}" for message in [*quiet, *done.messages])]))
         known = {kind: part for kind, part in done.data.items() if part}  # a pipeline's dict cannot hold null
         return Ingested(known, done.batch)
 
