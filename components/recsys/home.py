@@ -8,16 +8,18 @@
 import contextlib
 import fcntl
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from components.recsys.errors import StoreError
+from components.recsys.errors import InputError, StoreError
 from components.recsys.store import FolderStore, Store, open_store, storage_options, told_as_store_error
 
 DEFAULT = ".everloop"
 TABLES = ("events", "items", "users", "quarantine")
+UNUSABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]\\^|\x00-\x1f\x7f]")  # in a folder's path
 
 
 class Home:
@@ -26,6 +28,8 @@ class Home:
     def __init__(self, url: str | Path = DEFAULT) -> None:
         self.store: Store = open_store(str(url))
         self.url = self.store.url
+        if self.local is not None:
+            _tables_can_lie_in(self.url)
 
     @property
     def local(self) -> Path | None:
@@ -77,3 +81,12 @@ class Home:
             yield
         finally:
             os.close(descriptor)
+
+
+def _tables_can_lie_in(path: str) -> None:
+    """deltalake makes a URL of a path and reads it back: `%20` becomes a blank, `\\` a slash, and others it takes for none."""
+    found = UNUSABLE.search(path)
+    if found:
+        raise InputError(
+            f"{path!r} cannot be a home: Delta tables cannot lie in a path with {found[0]!r}; choose another --home"
+        )

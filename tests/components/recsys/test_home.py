@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from components.recsys.errors import StoreError
+from components.recsys.errors import InputError, StoreError
 from components.recsys.home import TABLES, Home
+from components.recsys.intake.tables import append_once, frame_of, open_table
 
 HOLDER = """
 import sys, time
@@ -129,3 +130,33 @@ def test_only_known_tables_have_a_place(tmp_path: Path) -> None:
     assert {Path(Home(tmp_path).table(name)).name for name in TABLES} == set(TABLES)
     with pytest.raises(AssertionError):
         Home(tmp_path).table("evnets")
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "100%", "a%zz", "a?b", "a#b", "\u00e4", "a{b}", "~", 'a"b', "a+b", "a*b", "\u65e5\u672c"]
+)
+def test_a_home_may_lie_in_a_folder_of_almost_any_name(name: str, tmp_path: Path) -> None:
+    home = Home(tmp_path / name)
+    for number in range(2):
+        append_once(
+            home, "items", f"run-{number}", 1, lambda _, number=number: pl.DataFrame({"item_id": [str(number)]})
+        )
+    assert frame_of(home, open_table(home, "items")).height == 2
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    "name", ["a%20b", "%41", "a[b", "a[b]", "a]b", "a\\b", "a^b", "a|b", "a\tb", "a\nb", "a\x7fb", "a%2Fb/c"]
+)
+def test_a_path_that_delta_tables_cannot_lie_in_is_refused_before_anything_is_written(
+    name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="choose another --home"):
+        Home(tmp_path / name)
+    with pytest.raises(InputError, match="choose another --home"):
+        Home(str(tmp_path / name / "below"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_in_object_storage_are_no_paths_of_this_machine(s3_url: str) -> None:
+    assert Home(f"{s3_url}/a|b").url.endswith("/a|b")
