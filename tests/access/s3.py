@@ -155,6 +155,8 @@ def _seaweed(folder: Path) -> Iterator[int]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # it takes ten seconds to end when asked
         process.wait()
+        for name in names:  # which it keeps outside of its folder, and killed leaves behind
+            Path(f"/tmp/seaweedfs-{name}-grpc-{ports[f'{name}.grpc']}.sock").unlink(missing_ok=True)
 
 
 def _free_ports(count: int) -> list[int]:
