@@ -45,7 +45,7 @@ def said(airflow: Path, folder: Path, environment: dict[str, str], script: str, 
         "KUBECONFIG": str(folder / "kubeconfig"),
     }
     command = [airflow / "venv" / "bin" / "python", ROOT / "tests" / "ci" / "airflow" / script, *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -14,7 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 READER = ROOT / "tests" / "ci" / "jenkins" / "Reader.groovy"
-CACHE = Path(os.environ.get("EVERLOOP_CACHE", Path.home() / ".cache" / "everloop"))
+HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+CACHE = Path(os.environ.get("EVERLOOP_CACHE") or HOME / "everloop")
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 # What makes a stage's command more than a make target.
 COMMANDS = ("docker login", ".venv/bin/everloop submit", ".venv/bin/everloop gitops sync")

@@ -20,7 +20,6 @@ from components.recsys.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 ROLES = ("steps", "serving", "monitoring", "gitops")
-TOOLS = Path(os.environ.get("EVERLOOP_CACHE", Path.home() / ".cache" / "everloop")) / "tools"
 DOCKER = """#!/bin/sh
 echo "$*" >>"$CALLS"
 case "$1" in
@@ -145,13 +144,15 @@ def test_images_are_named_by_the_digest_of_the_registry(release: Release, tree: 
         assert listed["of"] == f"ghcr.example/owner/everloop/{role}:{VERSION}"
 
 
-def test_the_chart_installs_the_images_of_the_release_by_digest(release: Release, tree: Path) -> None:
+def test_the_chart_installs_the_images_of_the_release_by_digest(
+    release: Release, tree: Path, tool: Callable[[str], str]
+) -> None:
     assert release("images", EVERLOOP_REGISTRY="ghcr.example/owner").returncode == 0
     assert release("chart").returncode == 0
     values = ["--values", str(tree / "dist" / "values-images.yaml"), "--set", "home=s3://bucket/home"]
     chart = str(tree / "dist" / f"everloop-{VERSION}.tgz")
     done = subprocess.run(
-        [TOOLS / "helm4", "template", "everloop", chart, *values], capture_output=True, text=True, timeout=60
+        [tool("helm4"), "template", "everloop", chart, *values], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     objects = [
