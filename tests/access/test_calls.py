@@ -17,7 +17,7 @@ from serving.kserve.orders import Orders
 from serving.kserve.predictors import KServePredictors
 from tests.access.rbac import Ask, Rbac, Subject, account
 from tests.helm.charts import HOME, render
-from tests.serving.kserve.conftest import ApiServer, Status
+from tests.serving.kserve.apiserver import ApiServer, Status
 
 NAMESPACE = "prod"
 A, B = "a" * 64, "b" * 64

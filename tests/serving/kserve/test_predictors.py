@@ -1,7 +1,5 @@
-"""Predictors on KServe: made, found again, brought up to date, deleted, and why one does not answer."""
+"""Predictors on KServe: made, found again, brought up to date and deleted."""
 
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,89 +7,13 @@ import pytest
 
 from components.recsys.errors import InputError
 from components.recsys.home import Home
-from components.recsys.release import releases_of
-from components.recsys.settings import ServingSettings, Settings, load_settings
+from components.recsys.settings import Settings
 from serving.kserve.api import Api
 from serving.kserve.faults import Forbidden, KindMissing
 from serving.kserve.inference_service import inference_service, name_of
-from serving.kserve.predictors import STUCK_SECONDS, KServePredictors, covers
-from serving.rollout.engine import Engine
+from serving.kserve.predictors import KServePredictors, covers
 from serving.rollout.predictors import GRACE_SECONDS
-from serving.server import running
-
-ISVC = "inferenceservices"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_764_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(autouse=True)
-def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ASK_EVERY", "PODS_EVERY", "AGAIN_SECONDS"):
-        monkeypatch.setattr(f"serving.kserve.predictors.{name}", 0.0)
-
-
-@pytest.fixture
-def home(s3_url: str) -> Home:
-    return Home(s3_url)
-
-
-Made = Callable[..., KServePredictors]
-
-
-@pytest.fixture
-def made(home: Home, api: Api, server: Any, clock: Clock) -> Iterator[Made]:
-    """Predictors of an engine; again for the engine after it."""
-    opened: list[KServePredictors] = []
-
-    def make(*overrides: str) -> KServePredictors:
-        settings = load_settings(None, ["rollout.predictors=kserve", *overrides])
-        one = KServePredictors(home, settings, api, clock)
-        opened.append(one)
-        return one
-
-    yield make
-    for one in opened:
-        one.mirror.stop()
-        while one.mirror.thread.is_alive():
-            server.drop_watches()
-            one.mirror.thread.join(0.05)
-
-
-@pytest.fixture
-def pods_of(server: Any) -> Callable[..., None]:
-    """What the kubelet says of a release's one pod."""
-
-    def say(digest: str, uid: str = "p1", **container: Any) -> None:
-        name = name_of(digest)
-        labels = {"serving.kserve.io/inferenceservice": name}
-        status = {"containerStatuses": [{"name": "kserve-container", "image": "everloop/serving", **container}]}
-        server.put("pods", {"metadata": {"name": f"{name}-{uid}", "labels": labels}, "status": status})
-
-    return say
-
-
-@pytest.fixture
-def answering(small_world: Any, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """A release, and the URL where a real predictor holds it."""
-    folder = Path(shutil.copytree(small_world.home / "releases" / small_world.digest, tmp_path / "models"))
-    with running("", Settings(serving=ServingSettings(port=0, history="memory://")), str(folder)) as url:
-        yield small_world.digest, url
-
-
-def tell(server: Any, digest: str, url: str) -> None:
-    """As KServe's controller does once the Service is there."""
-    server.change(ISVC, name_of(digest), status={"deploymentMode": "Standard", "address": {"url": url}})
+from tests.serving.kserve.predicting import ISVC, Clock, Made, soon, tell
 
 
 def test_a_release_that_is_needed_is_made_and_answers_in_time(
@@ -187,9 +109,9 @@ def test_who_is_needed_again_is_not_idle_any_more(made: Made, server: Any, clock
 
 
 def test_nothing_is_deleted_that_an_engine_of_this_home_did_not_make(
-    made: Made, server: Any, clock: Clock, home: Home, digest: str, other: str
+    made: Made, server: Any, clock: Clock, bucket: Home, digest: str, other: str
 ) -> None:
-    by_git = inference_service(digest, Settings(), home.url)
+    by_git = inference_service(digest, Settings(), bucket.url)
     of_another_home = inference_service(other, Settings(), "s3://another/home", "everloop-rollout")
     by_hand = {"metadata": {"name": "sklearn", "labels": dict(by_git["metadata"]["labels"])}, "spec": {}}
     for value in (by_git, of_another_home, by_hand):
@@ -216,14 +138,14 @@ def test_a_later_one_of_the_same_name_is_spared(made: Made, server: Any, clock: 
 
 
 def test_with_git_nothing_is_made_and_nothing_deleted(
-    made: Made, server: Any, clock: Clock, home: Home, answering: tuple[str, str]
+    made: Made, server: Any, clock: Clock, bucket: Home, answering: tuple[str, str]
 ) -> None:
     digest, url = answering
     predictors = made("rollout.kserve=follow")
     assert predictors.ensure(digest) is None
     assert predictors.condition(digest) == "gone"
     assert "git has not brought it" in predictors.last_words(digest)
-    server.put(ISVC, inference_service(digest, Settings(), home.url))
+    server.put(ISVC, inference_service(digest, Settings(), bucket.url))
     tell(server, digest, url)
     assert soon(lambda: predictors.ensure(digest) == url)
     predictors.release(set(), set())
@@ -234,10 +156,10 @@ def test_with_git_nothing_is_made_and_nothing_deleted(
 
 
 def test_another_image_is_rolled_out_to_what_the_engine_made(
-    made: Made, server: Any, digest: str, other: str, home: Home
+    made: Made, server: Any, digest: str, other: str, bucket: Home
 ) -> None:
     made().ensure(digest)
-    server.put(ISVC, inference_service(other, Settings(), home.url))  # of git
+    server.put(ISVC, inference_service(other, Settings(), bucket.url))  # of git
     predictors = made("kserve.image=everloop/serving:9")
     assert predictors.ensure(digest) is None
     predictors.ensure(other)
@@ -297,51 +219,6 @@ def test_a_webhooks_refusal_is_the_last_word_and_tried_again_later(made: Made, s
     assert predictors.condition(digest) == "starting"
 
 
-def test_a_digest_that_differs_counts_as_crashes_and_says_so(
-    made: Made, server: Any, digest: str, pods_of: Callable[..., None]
-) -> None:
-    predictors = made()
-    predictors.ensure(digest)
-    said = "error: s3://b holds release 111111111111, not 9f2c4ab0d1e2 that was asked for: it will not be served"
-    last = {"terminated": {"exitCode": 1, "reason": "Error", "message": said}}
-    pods_of(digest, restartCount=3, state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState=last)
-    assert predictors.ensure(digest) is None
-    assert predictors.condition(digest) == "crashed"
-    assert predictors.crashes(digest) == 3
-    assert predictors.last_words(digest) == said.removeprefix("error: ")
-    predictors.release({digest}, set())
-    assert made().crashes(digest) == 3  # the next engine remembers
-
-
-def test_pods_that_are_gone_stay_counted(made: Made, server: Any, digest: str, pods_of: Callable[..., None]) -> None:
-    predictors = made()
-    predictors.ensure(digest)
-    pods_of(digest, "p1", restartCount=2, state={"running": {}})
-    predictors.ensure(digest)
-    server.remove("pods", f"{name_of(digest)}-p1")
-    pods_of(digest, "p2", restartCount=1, state={"running": {}})
-    predictors.ensure(digest)
-    assert predictors.crashes(digest) == 3
-
-
-def test_an_image_that_cannot_be_pulled_counts_in_time(
-    made: Made, clock: Clock, digest: str, pods_of: Callable[..., None]
-) -> None:
-    """Its containers never start, so nothing ever ends; a rollout must not wait for it for two weeks."""
-    predictors = made()
-    predictors.ensure(digest)
-    pods_of(digest, state={"waiting": {"reason": "ImagePullBackOff", "message": "not found"}})
-    predictors.ensure(digest)
-    assert predictors.condition(digest) == "crashed"
-    assert predictors.crashes(digest) == 0
-    clock.time += 3 * STUCK_SECONDS
-    predictors.ensure(digest)
-    assert predictors.crashes(digest) == 3
-    pods_of(digest, state={"running": {}})
-    predictors.ensure(digest)
-    assert predictors.crashes(digest) == 0
-
-
 def test_a_missing_right_to_look_at_pods_is_told_and_stops_nothing(made: Made, server: Any, digest: str) -> None:
     predictors = made()
     server.rights = {(verb, ISVC) for verb in ("get", "list", "watch", "create")}
@@ -378,42 +255,3 @@ def test_an_api_that_is_down_for_a_while_costs_nothing_that_runs(
     server.drop_watches()
     assert predictors.ensure(digest) == url
     assert predictors.condition(digest) == "ready"
-
-
-def test_an_engine_takes_back_a_release_whose_pods_hold_another_one(
-    made: Made, home: Home, server: Any, answering: tuple[str, str], world: Any, pods_of: Callable[..., None]
-) -> None:
-    """The whole way: approved, its InferenceService made, its pods refuse, the rollout ends with the pods' own words."""
-    from components.recsys.ledger import Ledger
-
-    digest, url = answering
-    candidate = world.release(l2=50.0)
-    for release in (digest, candidate):
-        for path in (world.home / "releases" / release).iterdir():
-            releases_of(home).write(f"{release}/{path.name}", path.read_bytes())
-    ledger = Ledger(home)
-    ledger.append("promote", digest, "the first")
-    ledger.append("approve", candidate, "beats the champion")
-    predictors = made()
-    engine = Engine(home, load_settings(None, ["rollout.predictors=kserve"]), predictors)
-    assert engine.turn()["state"] == "waiting"
-    assert server.names(ISVC) == {name_of(digest), name_of(candidate)}
-    tell(server, digest, url)
-    assert soon(lambda: engine.turn()["champion"] == digest and predictors.condition(digest) == "ready")
-    said = f"error: s3://b holds release {digest[:12]}, not {candidate[:12]} that was asked for: it will not be served"
-    last = {"terminated": {"exitCode": 1, "reason": "Error", "message": said}}
-    pods_of(candidate, restartCount=3, state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState=last)
-    assert soon(lambda: engine.turn()["state"] == "aborted")
-    assert ledger.entries()[-1].action == "abort"
-    assert f"not {candidate[:12]} that was asked for" in ledger.entries()[-1].reason
-
-
-def soon(what: Callable[[], bool], seconds: float = 10) -> bool:
-    import time
-
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if what():
-            return True
-        time.sleep(0.01)
-    return what()
