@@ -10,7 +10,7 @@ from pipelines.access.uses import PARTS, USES, Use, allowed, holds
 from tests.access.iam import Request, allows
 from tests.access.s3 import BUCKET, Asked
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the life: half a minute of an idle machine
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the life: twenty seconds of an idle machine
 
 
 def of(part: str, lived: list[Asked]) -> list[Asked]:
