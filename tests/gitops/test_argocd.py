@@ -81,6 +81,7 @@ def test_drift_is_undone_and_a_failed_sync_tried_again() -> None:
         policy = made["spec"]["syncPolicy"]
         assert policy["automated"] == {"prune": True, "selfHeal": True}
         assert policy["retry"]["limit"] > 1
+        assert policy["retry"]["refresh"] is True
         assert "ServerSideApply=true" in policy["syncOptions"]
     assert by_kind()["Application"]["spec"]["syncPolicy"]["automated"] == {"prune": False, "selfHeal": True}
 
