@@ -134,7 +134,10 @@ def _mapping(file: str) -> dict[str, Any]:
 
 
 def _objects(file: str) -> Iterable[Json]:
-    for document in _documents(file):
+    documents = _documents(file)
+    if not documents:  # else a `helm template ... |` that failed would be found to work
+        raise InputError(f"{'stdin' if file == '-' else file} holds no object: did what should write it fail?")
+    for document in documents:
         if not isinstance(document, dict) or not document.get("kind") or not document.get("apiVersion"):
             raise InputError(f"{file} holds something that is no Kubernetes object (apiVersion, kind)")
         if document["kind"] == "List":

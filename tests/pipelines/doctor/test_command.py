@@ -1,5 +1,6 @@
 """`everloop doctor` as people and programs call it."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -97,6 +98,14 @@ def test_mistakes_in_values_are_one_sentence(text, words, tmp_path: Path) -> Non
     file.write_text(text)
     with pytest.raises(InputError, match=words):
         read_wants("team-a", values_file=str(file))
+
+
+@pytest.mark.parametrize("text", ["", "---\n---\n", "# a comment\n"])
+def test_nothing_on_stdin_is_a_fault_and_not_a_cluster_that_can_do_all(text, kubeconfig, call, monkeypatch) -> None:
+    """helm that fails in a pipe writes nothing, and its exit code is lost."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    code, _, err = call("doctor", "--manifests", "-")
+    assert (code, "did what should write it fail?" in err) == (2, True)
 
 
 def test_manifests_must_be_objects(tmp_path: Path) -> None:
