@@ -22,6 +22,7 @@ TEMPLATES = {  # kind -> where its pod's template lies
     "StatefulSet": ("spec", "template"),
     "DaemonSet": ("spec", "template"),
     "Job": ("spec", "template"),
+    "Pod": (),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
 USER = 65532  # of all our images

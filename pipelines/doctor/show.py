@@ -45,7 +45,7 @@ def _line(finding: Finding, name: str, column: int, width: int) -> None:
     room = width - len(indent)
     found = textwrap.wrap(finding.found, room) if room > 30 else [finding.found]
     first = found[0] if len(name) <= column else ""
-    out.print(head + escape(first))
+    out.print((head + escape(first)).rstrip())
     for line in found[1:] if first else found:
         out.print(indent + escape(line))
     if finding.do and not _idle(finding):

@@ -94,20 +94,48 @@ def read_wants(
     home: str = "",
     kubeflow_endpoint: str = "",
 ) -> Wants:
-    """From files; `-` reads manifests from stdin. Settings inside values count, and --settings and --set go over them."""
+    """From files; `-` reads manifests from stdin. Settings inside values and manifests count; --settings and --set go over them."""
     chart = parse(Chart, _mapping(values_file)) if values_file else None
+    objects = tuple(each for file in manifests for each in _objects(file))
     inside = [] if chart is None else [*CHART_SETTINGS, *_flat(chart.settings)]
+    inside += _flat(_settings_in(objects))
     if settings_file:
-        load_settings(settings_file)  # its own mistakes are told before it is mixed with values
+        load_settings(settings_file)  # its own mistakes are told before it is mixed with others
         inside += _flat(_mapping(settings_file))
     return Wants(
         namespace=namespace,
         settings=load_settings(None, [*inside, *overrides]),
         chart=chart,
-        objects=tuple(each for file in manifests for each in _objects(file)),
-        home=home or (chart.home if chart else ""),
+        objects=objects,
+        home=home or (chart.home if chart else "") or _home_in(objects),
         kubeflow_endpoint=kubeflow_endpoint,
     )
+
+
+def _settings_in(objects: Iterable[Json]) -> dict[str, Any]:
+    """What the chart's ConfigMap gives the parts as EVERLOOP_SETTINGS."""
+    for each in objects:
+        text = (each.get("data") or {}).get("settings.json") if each.get("kind") == "ConfigMap" else None
+        if text is not None:
+            try:
+                found = json.loads(text)
+            except ValueError:
+                found = None
+            if not isinstance(found, dict):
+                raise InputError(f"{title(each)}: settings.json is no JSON object")
+            return found
+    return {}
+
+
+def _home_in(objects: Iterable[Json]) -> str:
+    """What a part's pods are given as EVERLOOP_HOME."""
+    for each in objects:
+        template = (each.get("spec") or {}).get("template") or {}
+        for container in (template.get("spec") or {}).get("containers") or ():
+            for variable in container.get("env") or ():
+                if variable.get("name") == "EVERLOOP_HOME" and variable.get("value"):
+                    return str(variable["value"])
+    return ""
 
 
 def title(thing: Json) -> str:

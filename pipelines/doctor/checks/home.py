@@ -162,7 +162,11 @@ def _silent(where: str, error: Exception, endpoint: str) -> Finding:
             AREA, where, NO, f"{endpoint} did not answer within {SECONDS:g} s from here", f"curl -m 10 {endpoint}"
         )
     if "." not in host or host.endswith((".svc", ".cluster.local")) or host.count(".") == 1:
-        do = "kubectl port-forward it, set AWS_ENDPOINT_URL to http://127.0.0.1:PORT and ask again"
+        name, _, rest = host.partition(".")
+        port = urlsplit(endpoint).port or 80
+        space = f"-n {rest.split('.')[0]} " if rest else ""
+        where_to = f"kubectl {space}port-forward service/{name} {port}"
+        do = f"{where_to}   (then ask again with AWS_ENDPOINT_URL=http://127.0.0.1:{port})"
         return Finding(
             AREA, where, UNKNOWN, f"{endpoint} is a name inside the cluster, which this machine does not reach", do
         )

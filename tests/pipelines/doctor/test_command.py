@@ -100,6 +100,33 @@ def test_mistakes_in_values_are_one_sentence(text, words, tmp_path: Path) -> Non
         read_wants("team-a", values_file=str(file))
 
 
+def test_rendered_manifests_bring_the_settings_and_the_home_of_their_pods(tmp_path: Path) -> None:
+    settings = {"rollout": {"predictors": "kserve", "kserve": "follow"}, "retrain": {"runner": "kubeflow"}}
+    env = [{"name": "EVERLOOP_HOME", "value": "s3://bucket/home"}]
+    made = [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "s"},
+            "data": {"settings.json": json.dumps(settings)},
+        },
+        {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": {"spec": {"containers": [{"env": env}]}}}},
+    ]
+    file = tmp_path / "m.yaml"
+    file.write_text(yaml.safe_dump_all(made))
+    wants = read_wants("team-a", manifests=[str(file)])
+    assert (wants.kserve, wants.kubeflow, wants.home) == (True, True, "s3://bucket/home")
+    assert wants.settings.rollout.kserve == "follow"
+    assert (
+        read_wants("team-a", overrides=["rollout.kserve=create"], manifests=[str(file)]).settings.rollout.kserve
+        == "create"
+    )
+    made[0]["data"]["settings.json"] = "{"
+    file.write_text(yaml.safe_dump_all(made))
+    with pytest.raises(InputError, match=r"settings\.json is no JSON object"):
+        read_wants("team-a", manifests=[str(file)])
+
+
 @pytest.mark.parametrize("text", ["", "---\n---\n", "# a comment\n"])
 def test_nothing_on_stdin_is_a_fault_and_not_a_cluster_that_can_do_all(text, kubeconfig, call, monkeypatch) -> None:
     """helm that fails in a pipe writes nothing, and its exit code is lost."""
