@@ -83,7 +83,7 @@ def store_environment(cluster: Cluster) -> dict[str, str]:
     answer = cluster.kubectl("-n", cluster.namespace, "get", "secret", STORE_SECRET, "-o", "json")
     if answer.returncode:
         pytest.skip(
-            f"no Secret {STORE_SECRET} in namespace {cluster.namespace} (docs/kubeflow.md makes it): no store was tried"
+            f"no Secret {STORE_SECRET} in namespace {cluster.namespace} (docs/kubernetes/pipelines.md makes it): no store was tried"
         )
     secret = {name: base64.b64decode(value).decode() for name, value in json.loads(answer.stdout)["data"].items()}
     found = {name: secret[name] for name in STORE_KEYS if secret.get(name)}

@@ -69,7 +69,7 @@ def image(cluster: Any) -> str:
             if status["phase"] in ("Succeeded", "Failed"):
                 return str(cluster.kubectl("-n", cluster.namespace, "logs", name).stdout.strip())
             if any("Image" in reason for reason in waiting):
-                pytest.skip(f"the image {IMAGE} is not on the cluster (docs/kubeflow.md builds it), so nothing was run")
+                pytest.skip(f"the image {IMAGE} is not on the cluster (docs/kubernetes/pipelines.md builds it), so nothing was run")
             time.sleep(1)
         pytest.skip(f"a pod of {IMAGE} did not start within 90 s, so nothing was run")
     finally:
