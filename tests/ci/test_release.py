@@ -96,11 +96,25 @@ def registry() -> Iterator[tuple[str, dict[str, bytes]]]:
         do_HEAD = do_GET
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.body()
             self.say(202, Location=f"{self.path.partition('?')[0]}1")
 
+        def body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+
+        def do_PATCH(self) -> None:
+            kept["upload"] = self.body()
+            self.say(202, Location=self.path)
+
         def do_PUT(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.body() or kept.pop("upload", b"")
             digest = "sha256:" + hashlib.sha256(body).hexdigest()
             if found := re.fullmatch(r"/v2/(.+)/manifests/(.+)", self.path):
                 kept[f"{found[1]}:{found[2]}"] = kept[f"{found[1]}:{digest}"] = body
@@ -189,10 +203,10 @@ def test_everything_that_was_pushed_is_signed_by_digest_and_the_lists_attested(r
     chart = f"ghcr.example/owner/charts/everloop@sha256:{'c' * 64}"
     (tree / "dist" / "chart.txt").write_text(chart + "\n")
     (tree / "calls").unlink()
-    done = release("sign", COSIGN_KEY="awskms:///alias/release", COSIGN_ARGS="--tlog-upload=false")
+    done = release("sign", COSIGN_KEY="awskms:///alias/release", COSIGN_ARGS="--signing-config offline.json")
     assert done.returncode == 0, done.stderr
     images = (tree / "dist" / "images.txt").read_text().splitlines()
-    how = "--yes --tlog-upload=false --key awskms:///alias/release"
+    how = "--yes --signing-config offline.json --key awskms:///alias/release"
     signed = [call.split()[-1] for call in calls(tree) if call.startswith(f"sign {how} ")]
     assert signed == [*images, chart]
     attested = [
@@ -203,6 +217,35 @@ def test_everything_that_was_pushed_is_signed_by_digest_and_the_lists_attested(r
     assert {f"{name}@sha256:{digest}" for name, digest in subjects.items() if "/" in name} == {*images, chart}
     package = (tree / "dist" / f"everloop-{VERSION}.tgz").read_bytes()
     assert subjects[f"everloop-{VERSION}.tgz"] == hashlib.sha256(package).hexdigest()
+
+
+@pytest.mark.skipif(not shutil.which("cosign"), reason="cosign is not installed: signing is tried with a recorder only")
+def test_what_is_signed_with_a_key_and_no_public_service_verifies(release: Release, tree: Path, registry: Any) -> None:
+    address, kept = registry
+    (tree / "bin" / "cosign").unlink()
+    ours = {"EVERLOOP_REGISTRY": address, "HELM_PUSH_ARGS": "--plain-http", "COSIGN_PASSWORD": "x"}
+
+    def cosign(*words: str) -> str:
+        environment = {**os.environ, "COSIGN_PASSWORD": "x"}
+        done = subprocess.run(["cosign", *words], cwd=tree, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert release("push-chart", **ours).returncode == 0
+    chart = (tree / "dist" / "chart.txt").read_text().strip()
+    digest = chart.partition("@")[2]
+    kept[f"everloop/serving:{digest}"] = kept[f"charts/everloop:{digest}"]  # any artifact will do for an image
+    (tree / "dist" / "images.txt").write_text(f"{address}/everloop/serving@{digest}\n")
+    (tree / "dist" / "sbom-serving.cdx.json").write_text('{"bomFormat": "CycloneDX", "components": []}')
+    cosign("generate-key-pair")
+    cosign("signing-config", "create", "--out", "offline.json")
+    done = release("sign", COSIGN_KEY="cosign.key", COSIGN_ARGS="--signing-config offline.json", **ours)
+    assert done.returncode == 0, done.stderr
+    public = ("--key", "cosign.pub", "--insecure-ignore-tlog")
+    assert digest in cosign("verify", *public, chart)
+    assert "payload" in cosign(
+        "verify-attestation", "--type", "cyclonedx", *public, f"{address}/everloop/serving@{digest}"
+    )
 
 
 def test_without_cosign_it_says_how_to_get_it(release: Release, tree: Path) -> None:
