@@ -56,7 +56,7 @@ def discriminate(model: Model, split: Split, seed: int, part: str = "test") -> C
     asked = np.flatnonzero(held.truth.lengths > 0)
     if len(asked) > MOST_PEOPLE:
         asked = np.sort(np.random.default_rng(seed).choice(asked, MOST_PEOPLE, replace=False))
-    ranked = [(places_of(model, held, row), _unseen(held, row)) for row in asked]
+    ranked = [(places_of(model, held, row), _unseen(held, row)) for row in asked.tolist()]
     ranked = [(places, unseen) for places, unseen in ranked if unseen > len(places)]
     return _curve(ranked) if ranked else None
 

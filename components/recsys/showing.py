@@ -60,7 +60,7 @@ def show_split(split: str, candidates: Sequence[str], summary: str) -> None:
     ]
     for name, part in (("training", parts.train), ("validation", parts.validation), ("test", parts.test)):
         times, users, items = part["timestamp"], part["user_id"].n_unique(), part["item_id"].n_unique()
-        span = f"{times.min():%Y-%m-%d %H:%M} | {times.max():%Y-%m-%d %H:%M}" if part.height else " | "
+        span = " | ".join(str(time)[:16] if part.height else "" for time in (times.min(), times.max()))  # to the minute
         lines.append(f"| {name} | {part.height:,} | {users:,} | {items:,} | {span} |")
     _write(summary, "\n".join([*lines, "", f"Candidates, trained side by side: {', '.join(candidates)}.", ""]))
 
