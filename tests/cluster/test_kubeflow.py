@@ -1,5 +1,6 @@
 """The training pipeline on a real Kubeflow, part by part: image, store, run, values as on one machine, state."""
 
+import base64
 import json
 import math
 import subprocess
@@ -21,6 +22,7 @@ from components.recsys.release import load, releases_of
 from components.recsys.version import VERSION, source_digest
 from pipelines.kubeflow import Kubeflow
 from pipelines.local import STEPS
+from pipelines.training import NAME
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 Everloop = Callable[..., Any]
@@ -69,7 +71,9 @@ def image(cluster: Any) -> str:
             if status["phase"] in ("Succeeded", "Failed"):
                 return str(cluster.kubectl("-n", cluster.namespace, "logs", name).stdout.strip())
             if any("Image" in reason for reason in waiting):
-                pytest.skip(f"the image {IMAGE} is not on the cluster (docs/kubernetes/pipelines.md builds it), so nothing was run")
+                pytest.skip(
+                    f"the image {IMAGE} is not on the cluster (docs/kubernetes/pipelines.md builds it), so nothing was run"
+                )
             time.sleep(1)
         pytest.skip(f"a pod of {IMAGE} did not start within 90 s, so nothing was run")
     finally:
@@ -157,6 +161,65 @@ def test_ledger_release_and_report_lie_in_the_store(submitted: Any, home: str) -
     assert load(releases_of(place), result["release"]).model.name == result["chosen"]
     assert place.store.read(f"runs/{result['run_id']}/report.html").startswith(b"<!doctype html>")
     assert json.loads(place.store.read(f"submissions/{result['key']}.json"))["run"] == result["run_id"]
+
+
+SHOWN = {  # beside what steps hand on: tables, figures, charts, a curve and the report
+    "ingest": {"summary"},
+    "validate": {"summary", "charts", "metrics"},
+    "prepare": {"summary"},
+    "train": {"metrics"},
+    "evaluate": {"summary", "charts", "metrics"},
+    "gate": {"summary", "curve"},
+    "register": {"summary", "report", "metrics"},
+}
+
+
+def test_what_steps_show_lies_in_kubeflows_bucket(submitted: Any, cluster: Any, store_environment: Any) -> None:
+    """Read from S3, with Kubeflow's own key, as its page does."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    assert submitted.code == 0, submitted.err
+    config = cluster.kubectl("-n", cluster.namespace, "get", "configmap", "kfp-launcher", "-o", "json")
+    secret = cluster.kubectl("-n", cluster.namespace, "get", "secret", "mlpipeline-minio-artifact", "-o", "json")
+    if config.returncode or secret.returncode:
+        pytest.skip(
+            f"no kfp-launcher or mlpipeline-minio-artifact in {cluster.namespace}: artifacts were not looked at"
+        )
+    bucket, _, prefix = json.loads(config.stdout)["data"]["defaultPipelineRoot"].partition("://")[2].partition("/")
+    key, word = (
+        base64.b64decode(json.loads(secret.stdout)["data"][name]).decode() for name in ("accesskey", "secretkey")
+    )
+    client = boto3.client(
+        "s3",
+        endpoint_url=store_environment.get("AWS_ENDPOINT_URL"),
+        aws_access_key_id=key,
+        aws_secret_access_key=word,
+        region_name="us-east-1",
+    )
+    under = f"{prefix}/{NAME}/{submitted.json['run_id']}/"
+    try:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=under)
+        objects = {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", ())}
+        there: dict[str, set[str]] = {}
+        for path in objects:
+            step, *rest = path.removeprefix(under).split("/")
+            there.setdefault(step, set()).add(rest[-1])
+        for step, names in SHOWN.items():
+            assert names <= there.get(step, set()), (step, there)
+        charts = [path for path in objects if path.endswith("/charts")]
+        for path in charts:
+            page = client.get_object(Bucket=bucket, Key=path)["Body"].read().decode()
+            assert page.startswith("<!doctype html>")
+            assert "<svg" in page
+        (curve,) = (path for path in objects if path.endswith("/curve"))
+        points = json.loads(client.get_object(Bucket=bucket, Key=curve)["Body"].read())
+        assert 0.5 < points["area"] < 1
+        print(f"\n{len(objects)} artifacts, {sum(objects.values()) / 1e6:.1f} MB in s3://{bucket}/{under}")
+    except (BotoCoreError, ClientError) as error:
+        pytest.skip(f"Kubeflow's bucket {bucket} is not in the home's store ({error}): artifacts were not looked at")
+    finally:
+        client.close()
 
 
 def test_submitting_the_same_again_makes_no_second_run(
