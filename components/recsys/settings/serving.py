@@ -30,7 +30,9 @@ class ServingSettings(Section):
     request_timeout_seconds: float = Field(
         default=10.0, gt=0, description="A client that sends its request slower than this is cut off."
     )
-    grace_seconds: float = Field(default=10.0, ge=0, le=3600, description="At the end, requests in flight get this long.")
+    grace_seconds: float = Field(
+        default=10.0, ge=0, le=3600, description="At the end, requests in flight get this long."
+    )
     drain_seconds: float = Field(
         default=0.0,
         ge=0,

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from components.recsys.settings import Settings
 from monitoring.metrics import ALL, RELEASE_SINCE
