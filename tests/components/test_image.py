@@ -10,7 +10,9 @@ from components.recsys.version import VERSION
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("file", ["components/Dockerfile", "docs/kubernetes/pipelines.md", "docs/kubernetes/images.md", "images.txt"])
+@pytest.mark.parametrize(
+    "file", ["components/Dockerfile", "docs/kubernetes/pipelines.md", "docs/kubernetes/images.md", "images.txt"]
+)
 def test_every_image_that_is_written_down_has_our_version(file: str) -> None:
     tags = re.findall(r"everloop/\w+:([\w.]+)", (ROOT / file).read_text())
     assert tags

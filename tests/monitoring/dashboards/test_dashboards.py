@@ -91,7 +91,11 @@ def test_every_alert_names_a_dashboard_that_exists():
 
 def test_the_chart_gets_the_rules_and_a_file_for_each_dashboard(tmp_path):
     written = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in write_monitoring(tmp_path)}
-    assert written.keys() == {"rules.yaml", "routes.yaml", *(f"dashboards/{dashboard.name}.json" for dashboard in dashboards())}
+    assert written.keys() == {
+        "rules.yaml",
+        "routes.yaml",
+        *(f"dashboards/{dashboard.name}.json" for dashboard in dashboards()),
+    }
     assert [json.loads(written[f"dashboards/{one.name}.json"])["uid"] for one in dashboards()] == [
         one.uid for one in dashboards()
     ]
