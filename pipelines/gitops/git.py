@@ -208,18 +208,18 @@ def origin_of(folder: Path) -> str:
 
 
 NO_PERMISSION = re.compile(
-    r"authentication failed|could not read (username|password)|permission denied|access denied|403|401|"
+    r"authentication failed|could not read (username|password)|permission denied|access denied|returned error: 40[13]|"
     r"insufficient permission|not allowed to push|unable to create temporary object directory|read-only",
     re.IGNORECASE,
 )
 NO_REPOSITORY = re.compile(
-    r"repository .* not found|does not exist|not appear to be a git repository|404", re.IGNORECASE
+    r"repository .* not found|does not exist|not appear to be a git repository|returned error: 404", re.IGNORECASE
 )
 
 
 def _told(failed: Failed, url: str, branch: str = "", pushing: str = "") -> EverloopError:
     """What git said, as one sentence that says what to do."""
-    words = str(failed)
+    words = str(failed).replace(url, "")  # a path may hold any word
     if "Remote branch" in words and "not found" in words:
         return InputError(f"{url} has no branch {branch}; name another with --branch")
     if "refusing to update checked out branch" in words:

@@ -57,11 +57,12 @@ def wait(until: Callable[[], Any], seconds: float, what: str, told: Callable[[],
 
 @dataclass(frozen=True)
 class Deployed:
-    """url: of the repository as this machine reaches it. env: the environment's name, as no other is called."""
+    """url, inside: of the repository as this machine and as pods reach it. env: a name that no other environment has."""
 
     kubectl: Kubectl
     work: Path
     url: str
+    inside: str
     env: str
     home: str
 
@@ -75,7 +76,8 @@ class Deployed:
         overlays = work / "manifests" / "overlays"
         shutil.rmtree(overlays)
         env = name.removeprefix("everloop-")
-        deployed = cls(kubectl, work, f"{outside.rstrip('/')}/{name}.git", env, home)
+        url, within = (f"{server.rstrip('/')}/{name}.git" for server in (outside, inside))
+        deployed = cls(kubectl, work, url, within, env, home)
         (overlays / env).mkdir(parents=True)
         deployed.write("environment.yaml", {
             "namespace": name, "cluster": "https://kubernetes.default.svc", "promotion": "direct",
@@ -93,7 +95,7 @@ class Deployed:
             replacement["targets"] = [one for one in replacement["targets"] if one["select"]["kind"] != "Application"]
         (argocd / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         root = yaml.safe_load((argocd / "root.yaml").read_text())
-        root["spec"]["source"]["repoURL"] = f"{inside.rstrip('/')}/{name}.git"
+        root["spec"]["source"]["repoURL"] = within
         (argocd / "root.yaml").write_text(yaml.safe_dump(root))
         git(work, "init", "-q", "-b", "main")
         deployed.commit("One environment")

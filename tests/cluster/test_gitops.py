@@ -237,6 +237,39 @@ def test_an_order_in_git_is_followed_and_git_revert_takes_it_back(
     assert gitops("sync")["changed"] is False
 
 
+def test_the_model_writer_brings_to_git_what_the_home_decided(deployed: Deployed, releases: list[str]) -> None:
+    """A champion that somebody put in place in the home; git follows by itself, and Argo CD git."""
+    kustomization = yaml.safe_load((deployed.overlay / "kustomization.yaml").read_text())
+    where = [f"ENVIRONMENT={deployed.env}", f"REPOSITORY={deployed.inside}", "BRANCH=main"]
+    ports = [{"port": port, "protocol": "TCP"} for port in (22, 443, 80, 8080, 8333, 9000)]
+    patch = [{"op": "replace", "path": "/spec/egress/0/ports", "value": ports}]
+    writer = {
+        "components": ["../../components/model-writer"],
+        "configMapGenerator": [{"name": "everloop-git", "literals": where}],
+        "patches": [
+            {"target": {"kind": "NetworkPolicy", "name": "everloop-model-writer"}, "patch": yaml.safe_dump(patch)}
+        ],
+    }
+    deployed.write("kustomization.yaml", {**kustomization, **writer})
+    deployed.commit("The model-writer")
+    settled(deployed)
+    decided = releases[2]
+    Ledger(Home(deployed.home)).append("promote", decided, "by hand, in the home")
+    wait(lambda: deployed.model().stable == decided, 300, "the commit", lambda: log_of_the_writer(deployed))
+    print(git(deployed.work, "log", "-1", "--format=%an: %B"))
+    settled(deployed)
+    assert deployed.names("inferenceservice") == {service_of(decided)}
+    deployed.write("kustomization.yaml", kustomization)
+    deployed.commit("Without the model-writer")
+    settled(deployed)
+
+
+def log_of_the_writer(deployed: Deployed) -> str:
+    label = "app.kubernetes.io/component=model-writer"
+    logs = deployed.kubectl("-n", deployed.namespace, "logs", "--prefix", "--tail=20", "-l", label).stdout
+    return deployed.kubectl("-n", deployed.namespace, "get", "pods", "-l", label).stdout + logs
+
+
 def test_weights_of_a_route_are_nobodys_drift(deployed: Deployed) -> None:
     """An engine moves them; Argo CD neither takes that for a difference nor sets them back at the next sync."""
     if deployed.kubectl("get", "crd", "httproutes.gateway.networking.k8s.io").returncode:

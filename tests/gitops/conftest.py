@@ -1,7 +1,9 @@
 """A bare repository with three environments, a home in object storage with a few releases, and `everloop` called in it."""
 
+import contextlib
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
 import polars as pl
 import pytest
@@ -26,13 +29,21 @@ from pipelines.gitops.model import Model, parsed, rendered
 PROMOTIONS = {"dev": "engine", "staging": "direct", "prod": "pull-request"}
 
 
+BUCKET = "gitops"  # one for all tests, emptied before each: its name stands in the repository, which is made once
+HOME = f"s3://{BUCKET}/home"
+
+
+def as_ann(folder: Path, environment: pytest.MonkeyPatch) -> None:
+    """A name for commits, and no configuration of the machine's."""
+    config = folder / "gitconfig"
+    config.write_text("[user]\nname = Ann\nemail = ann@example.com\n[init]\ndefaultBranch = main\n")
+    environment.setenv("GIT_CONFIG_GLOBAL", str(config))
+    environment.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
 @pytest.fixture(autouse=True)
 def as_somebody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name for commits, and no configuration of the machine's."""
-    config = tmp_path / "gitconfig"
-    config.write_text("[user]\nname = Ann\nemail = ann@example.com\n[init]\ndefaultBranch = main\n")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    as_ann(tmp_path, monkeypatch)
     monkeypatch.setenv("EVERLOOP_ACTOR", "ann")
     for name in ("EVERLOOP_REGISTRY", "EVERLOOP_GIT", "EVERLOOP_GIT_BRANCH"):
         monkeypatch.delenv(name, raising=False)
@@ -103,14 +114,39 @@ def make_repository(folder: Path, home: str) -> Repository:
     return Repository(bare, work, home)
 
 
-@pytest.fixture
-def repository(tmp_path: Path, s3_url: str) -> Repository:
-    return make_repository(tmp_path, s3_url)
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that each test copies."""
+    folder = tmp_path_factory.mktemp("repository")
+    with pytest.MonkeyPatch.context() as environment:
+        as_ann(folder, environment)
+        make_repository(folder, HOME)
+    return folder
+
+
+def copied(template: Path, folder: Path) -> Repository:
+    for part in ("deploy.git", "work"):
+        shutil.copytree(template / part, folder / part)
+    git(folder / "work", "remote", "set-url", "origin", str(folder / "deploy.git"))
+    return Repository(folder / "deploy.git", folder / "work", HOME)
 
 
 @pytest.fixture
-def home(repository: Repository) -> Home:
-    return Home(repository.home)
+def repository(template: Path, tmp_path: Path) -> Repository:
+    return copied(template, tmp_path)
+
+
+@pytest.fixture
+def home(s3_url: str) -> Home:
+    """The environments' home, empty; the environment of this process reaches it."""
+    client = boto3.client("s3", region_name="us-east-1")
+    with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(Bucket=BUCKET)
+    client.close()
+    found = Home(HOME)
+    for key in found.store.list():
+        found.store.delete(key)
+    return found
 
 
 def make_release(home: Home, number: int) -> str:

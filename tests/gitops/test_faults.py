@@ -2,7 +2,10 @@
 
 import json
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -120,8 +123,39 @@ def test_a_server_that_is_not_there(gitops, repository) -> None:
     assert "secret" not in failed.err
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (401, 1, "no permission to read"),
+        (403, 1, "no permission to read"),
+        (404, 2, "there is no git repository at"),
+        (500, 3, "cannot be reached"),
+    ],
+)
+def test_a_server_that_answers_with_an_error(gitops, status, code, words) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("WWW-Authenticate", "Basic realm=git")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        done = gitops("status", repo=f"http://ann:secret@127.0.0.1:{server.server_port}/deploy.git")
+        server.shutdown()
+        thread.join()
+    one_sentence(done, code, words)
+    assert "secret" not in done.err
+
+
 def test_a_folder_that_is_no_repository(gitops, repository, tmp_path) -> None:
-    one_sentence(gitops("status", repo=str(tmp_path / "nothing")), 2, "there is no git repository at")
+    for name in ("nothing", "permission denied 403"):
+        one_sentence(gitops("status", repo=str(tmp_path / name)), 2, "there is no git repository at")
 
 
 def test_a_branch_that_is_not_there(gitops, repository) -> None:

@@ -20,6 +20,7 @@ from pipelines.gitops.changes import Decide, Seen, Wanted, change
 from pipelines.gitops.environments import model_path
 from pipelines.gitops.git import cloned
 from pipelines.gitops.model import parsed
+from tests.gitops.conftest import copied
 
 A, B, C = (letter * 64 for letter in "abc")
 
@@ -135,16 +136,11 @@ def test_of_processes_that_promote_at_once_one_wins_or_all_come_in_sequence(
 
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.sampled_from("bcde"), st.booleans()), min_size=1, max_size=3), st.booleans())
-def test_whoever_writes_between_look_and_push_every_version_is_one_whole_order(tmp_path, others, on_top) -> None:
+def test_whoever_writes_between_look_and_push_every_version_is_one_whole_order(
+    template, tmp_path, others, on_top
+) -> None:
     """others: orders by other writers and, with False, changes of other files, all in the middle of ours."""
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("gitops_conftest", Path(__file__).parent / "conftest.py")
-    assert spec
-    assert spec.loader
-    shared = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(shared)
-    repository = shared.make_repository(Path(tempfile.mkdtemp(dir=tmp_path)), "s3://nobody/asks")
+    repository = copied(template, Path(tempfile.mkdtemp(dir=tmp_path)))
     repository.order("staging", stable=A)
     written = [letter * 64 for letter, orders in others if orders]
 
