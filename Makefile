@@ -51,7 +51,7 @@ test: $(VENV)/.ready-all ## all tests that need no cluster
 	@$(BIN)/python -m pytest $(TESTS) --ignore=tests/cluster -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-cluster: $(VENV)/.ready-all ## tests on the cluster that KUBECONFIG and KUBEFLOW_ENDPOINT point at
-	@$(BIN)/python -m pytest tests/cluster -rs $(ARGS)
+	@$(BIN)/python -m pytest $(or $(filter tests/cluster%,$(TESTS)),tests/cluster) -rs $(ARGS)
 
 drill: $(VENV)/.ready ## the loop's whole story with real processes, in under ten minutes
 	@$(BIN)/everloop drill $(ARGS)
