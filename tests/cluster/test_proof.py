@@ -106,6 +106,7 @@ class People:
     answers: Counter[str] = field(default_factory=Counter)  # by release
     clicks: Counter[str] = field(default_factory=Counter)
     groups: dict[str, str] = field(default_factory=dict)  # who got which release last
+    fallbacks: Counter[str] = field(default_factory=Counter)  # lists not made from a history, by reason
     failures: list[str] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -145,6 +146,8 @@ class People:
                     self.failures.append(f"events: {status}: {str(answer)[:200]}")
         with self.lock:
             self.answers[one["release"]] += 1
+            if one.get("fallback"):
+                self.fallbacks[one["fallback"]] += 1
             self.groups[user] = one["release"]
             self.clicks[one["release"]] += found is not None
         return str(one["release"])
@@ -270,9 +273,11 @@ def test_the_release_is_served_through_kserve_behind_the_gateway(
     assert routes is not None
     assert routes.champion is not None
     assert routes.champion.release == champion
+    people.fallbacks.clear()
     before = people.visit(people.users[0])
     print(f"InferenceService {service['metadata']['name']}: {conditions}; routes: {routes.champion.urls}")
     assert before == champion
+    assert people.fallbacks == {}, "somebody who is known got a list for strangers"
     assert people.failures == []
 
 
@@ -301,11 +306,14 @@ def test_an_equal_release_is_given_to_some_then_to_all(installed: Installed, peo
     entries = installed.ledger()
     print([(entry.action, entry.release[:SHORT], entry.reason) for entry in entries])
     got = sum(release == digest for release in groups.values())
-    print(f"asked share {share:.0%}; {got} of {len(groups)} people had the candidate; lists {dict(people.answers)}")
+    print(
+        f"asked share {share:.0%}; {got} of {len(groups)} people had the candidate; lists {dict(people.answers)}, not from histories {dict(people.fallbacks)}"
+    )
     assert next(entry.action for entry in entries if entry.release == digest) == "approve"
     assert entries[-1].champion == digest
     assert still, "the engine was faster than this test could look"
     assert binomtest(got, len(groups), share).pvalue > 1e-4
+    assert people.fallbacks.total() < 0.02 * people.answers.total()
     assert people.failures == []
 
 
