@@ -306,9 +306,8 @@ def test_an_equal_release_is_given_to_some_then_to_all(installed: Installed, peo
     entries = installed.ledger()
     print([(entry.action, entry.release[:SHORT], entry.reason) for entry in entries])
     got = sum(release == digest for release in groups.values())
-    print(
-        f"asked share {share:.0%}; {got} of {len(groups)} people had the candidate; lists {dict(people.answers)}, not from histories {dict(people.fallbacks)}"
-    )
+    print(f"asked share {share:.0%}; {got} of {len(groups)} people had the candidate")
+    print(f"lists by release {dict(people.answers)}; not made from histories {dict(people.fallbacks)}")
     assert next(entry.action for entry in entries if entry.release == digest) == "approve"
     assert entries[-1].champion == digest
     assert still, "the engine was faster than this test could look"
