@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -156,6 +157,8 @@ def _forwarded(service: str, port: int, namespace: str) -> Iterator[str]:
             found = re.search(r"127\.0\.0\.1:(\d+)", line)
             if not found:
                 pytest.skip(f"service/{service} in namespace {namespace} cannot be forwarded: {line.strip()}")
+            # It tells of each connection, and would stand still once nobody reads that and the pipe is full.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
             yield f"http://127.0.0.1:{found[1]}"
         finally:
             process.terminate()
