@@ -17,7 +17,7 @@ from tests.images.conftest import GROUPS
 from tests.images.facts import SCRIPT
 
 REGISTRY = os.environ.get("EVERLOOP_REGISTRY", "").rstrip("/")
-PATIENCE_SECONDS = 180  # a first pull of the largest image
+PATIENCE_SECONDS = 300  # a first pull of the largest image, on a busy node
 
 
 @pytest.fixture(scope="module")
