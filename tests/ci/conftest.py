@@ -33,7 +33,7 @@ def of_others(folder: str) -> ModuleType:
 
 
 pipelines, gitops = of_others("pipelines"), of_others("gitops")
-endpoint, as_somebody, repository = pipelines.endpoint, gitops.as_somebody, gitops.repository
+endpoint, as_somebody = pipelines.endpoint, gitops.as_somebody
 
 
 class Cluster(pipelines.Fake):  # type: ignore[misc,name-defined]
@@ -91,6 +91,12 @@ def fake(s3_url: str) -> Cluster:
     cluster = Cluster()
     cluster.home = Home(s3_url)
     return cluster
+
+
+@pytest.fixture
+def repository(as_somebody: None, s3_url: str, tmp_path: Path) -> Any:
+    """Environments in git, whose home is the night's."""
+    return gitops.make_repository(tmp_path, s3_url)
 
 
 @pytest.fixture
