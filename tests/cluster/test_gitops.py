@@ -271,9 +271,13 @@ def log_of_the_writer(deployed: Deployed) -> str:
 
 
 def test_weights_of_a_route_are_nobodys_drift(deployed: Deployed) -> None:
-    """An engine moves them; Argo CD neither takes that for a difference nor sets them back at the next sync."""
+    """An engine moves them; Argo CD neither takes that for a difference nor sets them back at the next sync.
+
+    No Gateway takes the route: this test says in a Gateway's place that it is accepted, for which Argo CD waits.
+    """
     if deployed.kubectl("get", "crd", "httproutes.gateway.networking.k8s.io").returncode:
         pytest.skip("the cluster has no Gateway API: weights of a route were not tried")
+    parent = {"name": "everloop-test-nobody"}
     backends = [
         {"name": f"everloop-{part}", "port": 80, "weight": weight} for part, weight in (("gateway", 95), ("monitor", 5))
     ]
@@ -281,12 +285,31 @@ def test_weights_of_a_route_are_nobodys_drift(deployed: Deployed) -> None:
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": "split"},
-        "spec": {"hostnames": ["everloop.example.com"], "rules": [{"backendRefs": backends}]},
+        "spec": {
+            "hostnames": ["everloop.example.com"],
+            "parentRefs": [parent],
+            "rules": [{"backendRefs": backends}],
+        },
     }
+
+    def patched(value: Any, *more: str) -> bool:
+        command = ("patch", "httproute", "split", *more, "-p", json.dumps(value))
+        return deployed.kubectl("-n", deployed.namespace, *command).returncode == 0
+
+    accepted = {
+        "type": "Accepted",
+        "status": "True",
+        "reason": "Accepted",
+        "message": "by a test",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    taken = {"parents": [{"parentRef": parent, "controllerName": "example.com/test", "conditions": [accepted]}]}
     deployed.write("route.yaml", route)
     kustomization = yaml.safe_load((deployed.overlay / "kustomization.yaml").read_text())
     deployed.write("kustomization.yaml", {**kustomization, "resources": [*kustomization["resources"], "route.yaml"]})
     deployed.commit("A route")
+    wait(lambda: deployed.get("httproute", "split"), 180, "the route", deployed.told)
+    assert patched({"status": taken}, "--subresource=status", "--type=merge")
     settled(deployed)
 
     def weights() -> list[int]:
@@ -298,8 +321,7 @@ def test_weights_of_a_route_are_nobodys_drift(deployed: Deployed) -> None:
         {"op": "replace", "path": f"/spec/rules/0/backendRefs/{number}/weight", "value": weight}
         for number, weight in enumerate((75, 25))
     ]
-    patch = ("patch", "httproute", "split", "--type=json", "-p", json.dumps(moved))
-    assert deployed.kubectl("-n", deployed.namespace, *patch).returncode == 0
+    assert patched(moved, "--type=json")
     time.sleep(25)  # two looks of an Argo CD that looks each ten seconds
     assert deployed.at("Synced"), deployed.told()
     assert weights() == [75, 25]
@@ -307,10 +329,11 @@ def test_weights_of_a_route_are_nobodys_drift(deployed: Deployed) -> None:
     deployed.commit("The route's name, which is git's to say")
     wait(
         lambda: deployed.get("httproute", "split")["spec"]["hostnames"] == ["shop.example.com"],
-        180,
+        240,
         "the new name",
         deployed.told,
     )
+    settled(deployed)
     assert weights() == [75, 25]
 
 

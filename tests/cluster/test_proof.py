@@ -2,7 +2,7 @@
 gateway, a rollout that reaches everybody, one that is taken back, and a storm of alerts that makes one run.
 
 Each test prints what it saw (`-rA` or `-s` shows it). People are threads of this process against a forwarded port; they
-click on what many others have rated, which a release with inverted scores does not show.
+click on the first item of a list when many others have rated it, as a release with inverted scores seldom has it.
 """
 
 import json
@@ -137,7 +137,8 @@ class People:
                 self.failures.append(f"{status}: {str(answer)[:200]}")
             return ""
         one = answer["predictions"][0]
-        found = next((item["id"] for item in one["items"] if item["id"] in self.liked), None)
+        best = one["items"][0]["id"]
+        found = best if best in self.liked else None
         if found is not None:
             event = {"user_id": user, "item_id": found, "event": "click", "request_id": one["request_id"]}
             status, answer = ask(f"{self.url}/v1/events", {"events": [event]})
@@ -255,7 +256,7 @@ def people(installed: Installed, first: Any) -> People:
     versions = manifest["data_version"]
     data = {kind: {**part, "version": versions[kind]} if part else None for kind, part in manifest["data"].items()}
     events = read_events(installed.home, data)
-    counted = events["item_id"].value_counts().filter(pl.col("count") > 100)
+    counted = events["item_id"].value_counts().filter(pl.col("count") > 150)
     made = People(url, sorted(events["user_id"].unique().to_list()), frozenset(counted["item_id"].to_list()))
     wait(lambda: made.visit("nobody") == champion, 240, "an answer of the champion")
     made.failures.clear()  # those before there was anything to answer with

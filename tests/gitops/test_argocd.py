@@ -86,6 +86,11 @@ def test_drift_is_undone_and_a_failed_sync_tried_again() -> None:
     assert by_kind()["Application"]["spec"]["syncPolicy"]["automated"] == {"prune": False, "selfHeal": True}
 
 
+def test_what_the_api_server_fills_in_is_no_difference() -> None:
+    annotations = by_kind()["ApplicationSet"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["argocd.argoproj.io/compare-options"] == "ServerSideDiff=true"
+
+
 def test_weights_that_move_during_a_canary_are_nobodys_drift() -> None:
     """The rule that Argo CD gets leaves the weights out and nothing else."""
     spec = by_kind()["ApplicationSet"]["spec"]["template"]["spec"]
