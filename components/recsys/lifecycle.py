@@ -207,7 +207,12 @@ def gate(
         champion = Ledger(place).champion()
         champion_evaluation, champion_judged = None, ""
         if champion:
-            champion_judged = read_manifest(releases_of(place), champion)["judged"]
+            champion_judged = read_manifest(releases_of(place), champion).get("judged", "")
+            if not champion_judged:
+                raise Refused(
+                    f"the champion {champion[:SHORT]} was made by hand and not by a run, so there is no fit of it to compare "
+                    "with fairly; `everloop rollback` to a release of a run, or `everloop promote` one, and run again"
+                )
             parts, items, users = splits.load(Path(split))
             judged_model = _judged_model(place, champion, champion_judged)
             champion_evaluation = evaluations.evaluate_model(

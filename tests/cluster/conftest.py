@@ -16,7 +16,8 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
+import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -150,15 +151,20 @@ def everloop() -> Callable[..., Answer]:
 def _forwarded(service: str, port: int, namespace: str) -> Iterator[str]:
     program = os.environ.get("KUBECTL") or "kubectl"
     command = [program, "-n", namespace, "port-forward", f"service/{service}", f":{port}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    # It tells of each connection: into a file, for a pipe that nobody reads would be full after a thousand of them.
+    with (
+        tempfile.NamedTemporaryFile("w") as told,
+        subprocess.Popen(command, stdout=told.file, stderr=subprocess.STDOUT) as process,
+    ):
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r"127\.0\.0\.1:(\d+)", line)
+            deadline, found = time.monotonic() + 30, None
+            while found is None and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+                found = re.search(r"127\.0\.0\.1:(\d+)", Path(told.name).read_text())
             if not found:
-                pytest.skip(f"service/{service} in namespace {namespace} cannot be forwarded: {line.strip()}")
-            # It tells of each connection, and would stand still once nobody reads that and the pipe is full.
-            threading.Thread(target=process.stdout.read, daemon=True).start()
+                pytest.skip(
+                    f"service/{service} in {namespace} cannot be forwarded: {Path(told.name).read_text().strip()}"
+                )
             yield f"http://127.0.0.1:{found[1]}"
         finally:
             process.terminate()

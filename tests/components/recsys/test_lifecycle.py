@@ -3,12 +3,18 @@
 import random
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from components.recsys import events, lifecycle
-from components.recsys.errors import EverloopError
+from components.recsys.errors import EverloopError, Refused
+from components.recsys.frames import Catalogue, Interactions
 from components.recsys.home import Home
 from components.recsys.intake import pending
+from components.recsys.ledger import Ledger
+from components.recsys.models import MODELS
+from components.recsys.models.base import Training
+from components.recsys.release import releases_of, save
 
 
 def log(path: Path, users: int, blank: float = 0.0, seed: int = 1) -> dict[str, list[str]]:
@@ -80,3 +86,20 @@ def test_what_a_pipeline_does_to_numbers_does_not_change_the_digest() -> None:
     assert lifecycle._spelled(changed) == spelled
     with pytest.raises(EverloopError, match="did you mean 'seed'"):
         lifecycle._spelled({**changed, "train": {"sed": 1}})
+
+
+def test_a_champion_that_no_run_made_is_no_opponent_and_one_is_told_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(str(tmp_path / "home"))
+    frame = pl.DataFrame({"user_id": ["a", "a", "b"], "item_id": ["x", "y", "x"], "timestamp": [1, 2, 3]})
+    interactions = Interactions.from_frame(frame.with_columns(pl.from_epoch("timestamp").dt.replace_time_zone("UTC")))
+    catalogue = Catalogue.align(interactions.items, None)
+    model = MODELS["popularity"](MODELS["popularity"].Config()).fit(Training(interactions, catalogue))
+    digest = save(releases_of(home), model, catalogue, {"settings": {}, "data": {}}, {})
+    Ledger(home).append("promote", digest, "by hand")
+    unused = [str(tmp_path / name) for name in ("evaluation", "challenger", "verdict", "summary")]
+    with pytest.raises(SystemExit) as stopped:
+        lifecycle.gate(home.url, {}, {}, "", [], *unused)
+    assert stopped.value.code == Refused.exit_code
+    assert "made by hand and not by a run" in "".join(capsys.readouterr())
