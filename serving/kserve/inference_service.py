@@ -15,7 +15,7 @@ Learnt from KServe 0.16 to 0.21, and held by tests:
 - KServe adds default resources where requests or limits are missing, so all four are written.
 - Knative refuses pods with a grace period, a pod-wide security context, init containers or spread constraints; they are
   written in Standard mode only, and the container carries a security context that is enough by itself.
-- The storage initializer has no security context of its own up to 0.20 (kserve/kserve issue 5373), so a namespace of the
+- The storage initializer has no security context of its own up to 0.20 (kserve/kserve#5373), so a namespace of the
   level "restricted" refuses its pods: by default the predictor reads its release itself (`kserve.storage`).
 """
 

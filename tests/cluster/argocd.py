@@ -8,7 +8,6 @@
 import json
 import shutil
 import subprocess
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,16 +42,6 @@ def git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *named, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-def wait(until: Callable[[], Any], seconds: float, what: str, told: Callable[[], str] = str) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = until()
-        if found:
-            return found
-        time.sleep(1)
-    raise AssertionError(f"{what} did not come within {seconds:.0f} s; {told()}")
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from pipelines.kubernetes import STORE_KEYS, STORE_SECRET
+from tests.answers import Answer
 
 Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -120,19 +120,6 @@ def home(store_environment: dict[str, str]) -> Iterator[str]:
         finally:
             client.close()
         yield f"s3://{bucket}/{uuid.uuid4().hex[:12]}/home"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return dict(json.loads(self.out))
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,8 @@ from components.recsys.ledger import Ledger
 from components.recsys.release import SHORT
 from components.recsys.routes import Routes
 from serving.kserve.quantities import amount, canonical
-from tests.cluster.argocd import ROOT, Deployed, git, wait
+from tests.cluster.argocd import ROOT, Deployed, git
+from tests.cluster.waiting import wait
 from tests.gitops.conftest import make_release
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200), pytest.mark.xdist_group("argocd")]

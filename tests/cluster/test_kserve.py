@@ -29,6 +29,7 @@ from components.recsys.settings import load_settings
 from components.recsys.version import VERSION
 from serving.kserve.inference_service import inference_service, name_of
 from serving.kserve.variants import http_route, measured
+from tests.cluster.waiting import wait
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500), pytest.mark.xdist_group("kserve")]
 
@@ -124,16 +125,6 @@ class Place:
 
 
 GATEWAYS = "app.kubernetes.io/component=gateway"
-
-
-def wait(until: Callable[[], Any], seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = until()
-        if found:
-            return found
-        time.sleep(1)
-    raise AssertionError(f"{what} did not come within {seconds:.0f} s")
 
 
 def released(home: Home, **config: Any) -> str:

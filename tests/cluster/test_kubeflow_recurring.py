@@ -2,7 +2,6 @@
 the home's feedback and takes it once."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from components.recsys.ledger import Ledger
 from components.recsys.predictions import EVENTS, segment
 from components.recsys.simulator import write
 from pipelines.kubeflow import ENDED, Kubeflow
+from tests.cluster.waiting import wait
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
@@ -69,16 +69,6 @@ def apply(
 
 def ours(kubeflow: Kubeflow, fed: Home) -> list[dict[str, Any]]:
     return [each for each in kubeflow.schedules() if f"set=test-{fed.url.split('/')[3]} " in each["description"]]
-
-
-def wait(until: Callable[[], Any], seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = until()
-        if found:
-            return found
-        time.sleep(2)
-    raise AssertionError(f"{what} did not come within {seconds:.0f} s")
 
 
 def test_a_declared_run_is_scheduled_once_and_edited_without_killing_its_run(

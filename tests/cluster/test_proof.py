@@ -33,6 +33,7 @@ from components.recsys.release import SHORT, read_manifest, releases_of
 from components.recsys.routes import Routes
 from pipelines.drill import releases
 from pipelines.kubeflow import Kubeflow
+from tests.cluster.waiting import wait
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400), pytest.mark.xdist_group("proof")]
 
@@ -71,16 +72,6 @@ class Installed:
 
     def ledger(self) -> Any:
         return Ledger(self.home).entries()
-
-
-def wait(until: Callable[[], Any], seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = until()
-        if found:
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"{what} did not come within {seconds:.0f} s")
 
 
 def ask(url: str, body: Any = None, timeout: float = 30.0) -> tuple[int, Any]:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import boto3
 import numpy as np
@@ -25,6 +24,7 @@ from components.recsys.release import releases_of, save
 from pipelines.cli import main
 from pipelines.gitops.environments import Environment, model_path
 from pipelines.gitops.model import Model, parsed, rendered
+from tests.answers import Answer
 
 PROMOTIONS = {"dev": "engine", "staging": "direct", "prod": "pull-request"}
 
@@ -182,23 +182,6 @@ def approved(home: Home, releases: Callable[[], str], champion: str) -> str:
     digest = releases()
     Ledger(home).append("approve", digest, "beats the champion: nDCG +0.012 [0.004, 0.020]", run="run-2")
     return digest
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return dict(json.loads(self.out))
-
-    @property
-    def sentence(self) -> str:
-        return self.err.removeprefix("error: ").strip()
 
 
 @pytest.fixture

@@ -25,21 +25,9 @@ import pytest
 import yaml
 
 from pipelines import endpoint as talking
+from tests.answers import Answer
 
 SMALL = ["--set", "train.candidates=[popularity, item_knn, ease]", "--set", "evaluate.bootstrap=200"]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return dict(json.loads(self.out))
 
 
 def call(*arguments: str, **options: Any) -> Answer:

@@ -169,7 +169,7 @@ def _modes(found: KServe, wants: Wants) -> Iterator[Finding]:
 
 
 def _storage(cluster: Cluster, found: KServe, wants: Wants) -> Iterator[Finding]:
-    """The storage initializer has no security context up to 0.20 (kserve/kserve issue 5373)."""
+    """The storage initializer has no security context up to 0.20 (kserve/kserve#5373)."""
     namespace = wants.settings.kserve.namespace or wants.namespace
     if wants.settings.kserve.storage != "initializer":
         return
