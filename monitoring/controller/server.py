@@ -70,7 +70,8 @@ def database_of(home: Home, settings: Settings) -> Database:
     if home.local is None:
         raise InputError(
             f"{home.url} is object storage, which holds no SQLite file: name a database with "
-            "--set retrain.database=postgresql://..."
+            "--set retrain.database=postgresql://..., or ask where the controller runs: "
+            "kubectl exec deploy/everloop-controller -- everloop controller status"
         )
     return open_database(f"sqlite://{home.local.absolute()}/controller/controller.sqlite")
 

@@ -101,6 +101,21 @@ USES: tuple[Use, ...] = (
     # A person who decides, or the CI system for them: submit, promote, roll back, start and stop rollouts.
     _use("operator", "landing/", "list write", "pipelines.submit", "files of one's own machine, for a run"),
     _use("operator", "submissions/", "write", "pipelines.submit", "which run was asked for"),
+    _use(
+        "operator",
+        "log/events/",
+        "list",
+        "components.recsys.feedback.segments",
+        "what a run with --feedback learns from",
+    ),
+    _use(
+        "operator",
+        "batches/",
+        "list read",
+        "components.recsys.intake.batches",
+        "which feedback is in the tables already",
+    ),
+    _use("operator", "pending/", "list", "components.recsys.intake.pending", "which of it waits for the data gate"),
     _use("operator", "runs/", "read", "pipelines.follow", "how a run ended"),
     _use("operator", "releases/", "list read", "pipelines.commands.releases", "what there is to promote"),
     _use("operator", "judged/", "read", "pipelines.commands.rollout", "is it whole, before people get it"),

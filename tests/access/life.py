@@ -24,6 +24,7 @@ import httpx
 
 from components.recsys import lifecycle
 from components.recsys.clock import set_clock
+from components.recsys.feedback.segments import FEEDBACK
 from components.recsys.home import Home
 from components.recsys.ledger import Ledger
 from components.recsys.policy import gradual
@@ -201,7 +202,7 @@ class Life:
         """A person, or the CI system, asks Kubeflow for a run and reads how it ended."""
         with self.place.acting("operator"):
             home = Home(self.home)
-            submit(Kubeflow(), home, {"events": [f"{self.home}/landing/x/events.csv"]}, self.settings)  # type: ignore[arg-type]
+            submit(Kubeflow(), home, {"events": [f"{self.home}/landing/x/events.csv", FEEDBACK]}, self.settings)  # type: ignore[arg-type]
             assert result_of(home, "r1")["outcome"] == "promoted"
 
     def roll_out(self) -> None:
